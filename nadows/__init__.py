@@ -1,0 +1,9 @@
+"""nadows: a client, a command line, a benchmark and a simulated venue for the Nado exchange."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["__version__"]
+
+__version__: Final = "0.1.0"

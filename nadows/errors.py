@@ -181,7 +181,7 @@ _CLASSES: Final[dict[ErrorKind, type[VenueError]]] = {
 
 
 def venue_error(text: str, code: int | None = None, request_type: str | None = None) -> VenueError:
-    """Build the exception that fits a refusal; one that the table does not sort stays a plain `VenueError`."""
+    """Build the exception that fits a refusal; a code that the table does not sort gives a `VenueError`."""
     known = ERROR_CODES.get(code) if code is not None else None
     kind = _CLASSES.get(known.kind, VenueError) if known else VenueError
     return kind(text, code=code, request_type=request_type)

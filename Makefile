@@ -1,0 +1,112 @@
+# Every target makes the environment it needs. Nothing but Python >= 3.11, make and the package
+# registries that pip is configured for is expected to be there.
+#
+#   make demo                      another Python:  make demo PYTHON=python3.13
+
+PYTHON ?=
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RPS ?= 1000
+DURATION ?= 30s
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-quick test-lowest check format bench bench-signing interop screenshots lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+# The first of the candidates that is new enough; a sentence instead of a traceback when there is none.
+define find_python
+	found=; for candidate in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "nadows needs Python 3.11 or newer, and $(or $(PYTHON),python3) is not." >&2; \
+	  echo "Install one, or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.13" >&2; exit 1; \
+	fi
+endef
+
+# $(call make_environment,DIRECTORY)
+define make_environment
+	$(find_python); \
+	"$$found" -m venv $(1) || { echo "$$found cannot make virtual environments; install its venv module (Debian: python3-venv)." >&2; exit 1; }
+endef
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+# --no-build-isolation: the build backend comes out of the lock too, hashed like everything else.
+$(READY): requirements-dev.txt pyproject.toml
+	@echo "preparing $(VENV) ..." >&2
+	@$(call make_environment,$(VENV))
+	@$(BIN)/python $(PIP_INSTALL) --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)  ## 1000 signed orders a second against the embedded venue, for ten seconds
+	$(BIN)/nadows bench --rps 1000 --duration 10s
+
+bench: $(READY)  ## a longer run; RPS=1000 DURATION=30s
+	$(BIN)/nadows bench --rps $(RPS) --duration $(DURATION)
+
+test: $(READY)  ## all tests, then the coverage gates
+	$(BIN)/python -m pytest --quiet --cov --cov-report=
+	$(BIN)/python -m tests.coverage_gate
+
+test-quick: $(READY)  ## the tests that take less than a second each, without coverage
+	$(BIN)/python -m pytest --quiet -m "not slow"
+
+check: $(READY)  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)  ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The bounds that pyproject.toml promises, each at its lowest, beside today's test tools.
+$(VENV)-lowest/.ready: requirements-lowest.txt pyproject.toml
+	@echo "preparing $(VENV)-lowest ..." >&2
+	@$(call make_environment,$(VENV)-lowest)
+	@$(VENV)-lowest/bin/python $(PIP_INSTALL) --constraint requirements-lowest.txt --editable '.[fast,dev]' nado-protocol
+	@touch $@
+
+test-lowest: $(VENV)-lowest/.ready  ## the quick tests with the oldest dependencies we promise to work with
+	$(VENV)-lowest/bin/python -m pytest --quiet -m "not slow and not oracle" -W default
+
+# The official SDK needs older libraries than ours, so it lives in an environment of its own.
+$(VENV)-sdk/.ready: requirements-sdk.txt
+	@echo "preparing $(VENV)-sdk ..." >&2
+	@$(call make_environment,$(VENV)-sdk)
+	@$(VENV)-sdk/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements-sdk.txt
+	@touch $@
+
+bench-signing: $(READY) $(VENV)-sdk/.ready  ## one order built and signed: ours beside the official SDK
+	$(BIN)/python -m nadows.bench.signing --sdk-python $(VENV)-sdk/bin/python
+
+interop: $(READY) $(VENV)-sdk/.ready  ## the unmodified official SDK against `nadows serve`
+	$(BIN)/python -m tests.interop --sdk-python $(VENV)-sdk/bin/python
+
+screenshots: $(READY)  ## the pictures of the README, from real runs
+	$(BIN)/python -m docs.screenshots
+
+# Made with the oldest Python we support, so that its back-ports are in; the newer ones skip them.
+$(VENV)-lock/.ready: Makefile
+	@$(call make_environment,$(VENV)-lock)
+	@$(VENV)-lock/bin/python $(PIP_INSTALL) pip-tools
+	@touch $@
+
+PIP_COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(VENV)-lock/bin/pip-compile --quiet $(UPGRADE) \
+  --generate-hashes --allow-unsafe --strip-extras --annotation-style=line \
+  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+lock: $(VENV)-lock/.ready  ## renew the locks (UPGRADE=--upgrade for newer versions)
+	$(PIP_COMPILE) --extra fast --extra dev --output-file requirements-dev.txt pyproject.toml
+	$(PIP_COMPILE) --output-file requirements-sdk.txt requirements-sdk.in
+
+clean:  ## remove environments and everything that runs leave behind
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-sdk $(VENV)-lock
+	rm -rf build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,376 @@
+"""The matching engine: one transaction after another, each with its instant, its bookings and its events.
+
+Events of one match leave in the order trade, fill (both sides), order_update (both), position_change
+(both); the new best bid and offer follows once, after the whole transaction, and the depth with the next
+50 ms batch. All events of a transaction carry its instant. Source: protocol.md 2.5 and 9.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from nadows.signing import OrderType
+from nadows.venue import event_frames, fees
+from nadows.venue.archive import Archive, Match, MatchSide
+from nadows.venue.candles import GRANULARITIES
+from nadows.venue.expiry import Expiry
+from nadows.venue.feed import Feed, Topic
+from nadows.venue.ledger import Account, Ledger
+from nadows.venue.market import Market
+from nadows.venue.orders import LiveOrder
+from nadows.venue.products import PRODUCTS, QUOTE_ID, Product, tradable
+from nadows.venue.refusal import Refusal
+from nadows.venue.switches import Switches
+
+__all__ = ["FIRST_SUBMISSION_IDX", "Engine"]
+
+FIRST_SUBMISSION_IDX: Final = 1_000_000
+
+
+class Engine:
+    """Markets, accounts and open orders.
+
+    Every method that takes ``now_ns`` is one transaction (or none, when it refuses).
+
+    Attributes:
+        oracle: Oracle price by product, x18. The flow moves it.
+        after_user: Called after a user's transaction changed a book, with the market and ``now_ns``; this is
+            how standing quotes replenish themselves.
+    """
+
+    def __init__(self, feed: Feed, archive: Archive, switches: Switches, now_ns: int) -> None:
+        self.feed = feed
+        self.archive = archive
+        self.switches = switches
+        self.oracle = {product.product_id: int(product.start_price) for product in PRODUCTS.values()}
+        self.ledger = Ledger(self.oracle)
+        self.markets = {product.product_id: Market(product, now_ns) for product in tradable()}
+        self.orders: dict[str, LiveOrder] = {}
+        """Open orders of users by digest; the house's are only in the book."""
+        self.expiry = Expiry()
+        self.ts = now_ns
+        """Instant of the newest transaction, ns."""
+        self.submission_idx = FIRST_SUBMISSION_IDX
+        self.after_user: Callable[[Market, int], None] | None = None
+        self._house_orders = 0
+
+    def stamp(self, now_ns: int) -> int:
+        """Begin a transaction: return its instant, later than that of the one before."""
+        self.ts = now_ns if now_ns > self.ts else self.ts + 1
+        return self.ts
+
+    def fund(self, subaccount: str, now_ns: int, amount: int) -> Account:
+        """Create the account with paper money in it."""
+        account = self.ledger.open(subaccount)
+        balance = self.ledger.deposit(account, QUOTE_ID, amount)
+        self._tell_balance(self.stamp(now_ns), account, QUOTE_ID, balance, 0, "deposit_collateral")
+        return account
+
+    def house_order(
+        self, account: Account, product: Product, price: int, amount: int, order_type: OrderType
+    ) -> LiveOrder:
+        """Make an order that nobody signed; *amount* is signed. It goes to `place` like any other."""
+        self._house_orders += 1
+        digest = f"0x{self._house_orders:064x}"
+        return LiveOrder(account, product, price=price, amount=amount, digest=digest, order_type=order_type)
+
+    def place(self, order: LiveOrder, now_ns: int) -> None:
+        """Take an admitted order: match it, then rest or cancel what is left.
+
+        Raises:
+            Refusal: If its type forbids what would happen (2008, 2031, 2056, 2073). For IOC and FOK the
+                ``(0, cancelled)`` event is sent all the same (protocol.md 2.5).
+        """
+        market = self.markets[order.product.product_id]
+        if order.order_type is OrderType.POST_ONLY and market.book.crosses(order.is_bid, order.price):
+            raise Refusal(
+                2008, "A post-only order must not cross the book, and this one would trade at once."
+            )
+        if self.switches.own_match_is_refused and self._meets_own(order, market):
+            raise Refusal(2073, "The order would trade with another order of the same subaccount.")
+        ts = self.stamp(now_ns)
+        if order.order_type is OrderType.FOK and not self._fills_whole(order, market):
+            self._tell_update(ts, order, 0, "cancelled")
+            raise Refusal(2031, "A fill-or-kill order must fill whole, and the book does not hold enough.")
+
+        met, traded = self._match(order, market, ts)
+        rests = order.leaves > 0 and order.order_type not in (OrderType.IOC, OrderType.FOK)
+        if rests:
+            self._rest(order, market, ts)
+        elif order.leaves:
+            self._tell_update(ts, order, 0, "cancelled")
+        if met or rests:
+            self._finish(market, ts)
+        if met and self.after_user is not None and not order.account.house:
+            self.after_user(market, now_ns)
+        if order.order_type is OrderType.IOC and not traded:
+            raise Refusal(2056, "An immediate-or-cancel order must cross the book, and this one does not.")
+
+    def cancel(self, order: LiveOrder, now_ns: int) -> None:
+        """Take an open order out of the book."""
+        self.cancel_all([order], now_ns)
+
+    def cancel_all(self, orders: list[LiveOrder], now_ns: int) -> None:
+        """Cancel several orders in one transaction; nothing happens for none."""
+        if not orders:
+            return
+        ts = self.stamp(now_ns)
+        markets: dict[int, Market] = {}
+        for order in orders:
+            market = self.markets[order.product.product_id]
+            markets[order.product.product_id] = market
+            market.book.remove(order)
+            self._forget(order)
+            self._tell_update(ts, order, 0, "cancelled")
+        for market in markets.values():
+            self._finish(market, ts)
+            if self.after_user is not None:
+                self.after_user(market, now_ns)
+
+    def expire(self, now_ns: int) -> None:
+        """Cancel the orders whose expiration has passed."""
+        self.cancel_all(self.expiry.due(now_ns // 10**9), now_ns)
+
+    def publish_depth(self) -> None:
+        """Send what changed in each book since the last call: the 50 ms batch."""
+        for product_id, market in self.markets.items():
+            batch = market.take_batch()
+            if batch is None:
+                continue
+            topic = Topic("book_depth", product_id)
+            if self.feed.wanted(topic):
+                span = (batch.last_max_ns, batch.min_ns, batch.max_ns)
+                self.feed.publish(event_frames.book_depth(product_id, span, batch.bids, batch.asks), topic)
+
+    # The parts of a transaction.
+
+    def _match(self, taker: LiveOrder, market: Market, ts: int) -> tuple[bool, bool]:
+        """Trade *taker* as far as it goes; returns whether it met anybody, and whether it traded."""
+
+        def vetoed(maker: LiveOrder, qty: int) -> bool:
+            return maker.account is taker.account or not self._can_pay(maker, qty, 0, 0)
+
+        met = traded = False
+        for maker, qty in market.book.match(taker, vetoed):
+            met = True
+            if qty:
+                self._settle(market, ts, taker, maker, qty)
+                traded = True
+            else:
+                self._forget(maker)
+                self._tell_update(ts, maker, 0, "cancelled")
+        return met, traded
+
+    def _can_pay(self, maker: LiveOrder, qty: int, base: int, quote: int) -> bool:
+        """Whether a maker stays healthy when *qty* is filled, having traded *base* for *quote* just before.
+
+        Initial health must not be negative afterwards, unless the fill improves it.
+        """
+        account, product_id = maker.account, maker.product.product_id
+        if account.house:
+            return True
+        before = self.ledger.health(account, product_id=product_id, base=base, quote=quote)
+        after = self.ledger.health(
+            account,
+            product_id=product_id,
+            base=base + maker.sign * qty,
+            quote=quote + maker.quote_change(qty, maker.price),
+        )
+        return after >= min(0, before)
+
+    def _meets_own(self, order: LiveOrder, market: Market) -> bool:
+        wanted = order.leaves
+        for maker in market.book.facing(order.is_bid, order.price):
+            if maker.account is order.account:
+                return True
+            wanted -= maker.leaves
+            if wanted <= 0:
+                break
+        return False
+
+    def _fills_whole(self, order: LiveOrder, market: Market) -> bool:
+        """Go through what `_match` would do, without doing it."""
+        wanted = order.leaves
+        moved: dict[Account, tuple[int, int]] = {}
+        for maker in market.book.facing(order.is_bid, order.price):
+            qty = min(maker.leaves, wanted)
+            base, quote = moved.get(maker.account, (0, 0))
+            if maker.account is order.account or not self._can_pay(maker, qty, base, quote):
+                continue
+            moved[maker.account] = (base + maker.sign * qty, quote + maker.quote_change(qty, maker.price))
+            wanted -= qty
+            if not wanted:
+                return True
+        return False
+
+    def _settle(self, market: Market, ts: int, taker: LiveOrder, maker: LiveOrder, qty: int) -> None:
+        """Book one match and tell of it."""
+        self.submission_idx += 1
+        product, price = market.product, maker.price
+        value = fees.notional(price, qty)
+        sides = [
+            self._book(taker, qty, price, self._taker_fee(taker, value), value, is_taker=True),
+            self._book(maker, qty, price, self._maker_fee(maker, value), value, is_taker=False),
+        ]
+        self.archive.record(Match(self.submission_idx, ts, product, sides[0], sides[1]))
+        market.last_price = price
+        market.candles.add(ts // 10**9, price, qty, self.submission_idx)
+        if not maker.leaves:
+            self._forget(maker)
+
+        topic = Topic("trade", product.product_id)
+        if self.feed.wanted(topic):
+            frame = event_frames.trade(ts, product.product_id, price, qty, taker.is_bid)
+            self.feed.publish(frame, topic)
+        watched = [side for side in sides if self.feed.watches(side.order.account.subaccount)]
+        for side in watched:
+            self._tell_fill(ts, side, qty, price)
+        for side in watched:
+            self._tell_update(ts, side.order, side.order.leaves, "filled", (qty, price))
+        for side in watched:
+            self._tell_position(ts, side)
+        if self.feed.listens("latest_candlestick"):
+            self._tell_candles(market)
+
+    def _taker_fee(self, order: LiveOrder, value: int) -> int:
+        product = order.product
+        return fees.taker_fee(
+            value,
+            product.taker_fee_rate,
+            order.is_bid,
+            matched=order.matched_quote,
+            min_size=product.min_size,
+        )
+
+    def _maker_fee(self, order: LiveOrder, value: int) -> int:
+        return fees.maker_fee(value, order.product.maker_fee_rate, order.is_bid)
+
+    def _book(
+        self, order: LiveOrder, qty: int, price: int, fee: int, value: int, *, is_taker: bool
+    ) -> MatchSide:
+        """Move the money of one side and count it in the order's totals."""
+        builder_fee = fees.builder_fee(value, order.builder_rate)
+        base, quote = order.sign * qty, order.quote_change(qty, price)
+        booking = self.ledger.book(order.account, order.product, base, quote, fee + builder_fee)
+        order.matched_quote += value
+        order.base_filled += base
+        order.quote_filled += booking.quote
+        order.fee += fee
+        return MatchSide(
+            order, booking, fee, builder_fee, order.fee, order.base_filled, order.quote_filled, is_taker
+        )
+
+    def _rest(self, order: LiveOrder, market: Market, ts: int) -> None:
+        market.book.add(order)
+        if order.account.house:
+            return
+        self.orders[order.digest] = order
+        order.account.orders.setdefault(order.product.product_id, {})[order.digest] = order
+        self.expiry.add(order)
+        self._tell_update(ts, order, order.leaves, "placed")
+
+    def _forget(self, order: LiveOrder) -> None:
+        """Drop an order that is out of the book from the lists of open orders."""
+        if self.orders.pop(order.digest, None) is not None:
+            del order.account.orders[order.product.product_id][order.digest]
+            self.expiry.discard(order)
+
+    def _finish(self, market: Market, ts: int) -> None:
+        """End a transaction that changed the book of *market*: tell of a new top."""
+        market.touch(ts)
+        top = market.new_top()
+        if top is not None:
+            topic = Topic("best_bid_offer", market.product.product_id)
+            if self.feed.wanted(topic):
+                bid, ask = (top.bid_price, top.bid_qty), (top.ask_price, top.ask_qty)
+                frame = event_frames.best_bid_offer(ts, market.product.product_id, bid, ask)
+                self.feed.publish(frame, topic)
+
+    # Events.
+
+    def _shown(self, order: LiveOrder, qty: int) -> int:
+        return qty * order.sign if self.switches.signed_quantities else qty
+
+    def _tell_update(
+        self, ts: int, order: LiveOrder, amount: int, reason: str, match: tuple[int, int] | None = None
+    ) -> None:
+        subaccount = order.account.subaccount
+        if not self.feed.watches(subaccount):
+            return
+        product_id = order.product.product_id
+        topics = _account_topics("order_update", product_id, subaccount)
+        if self.feed.wanted(*topics):
+            if match is not None and self.switches.fill_fields_in_order_update:
+                match = (self._shown(order, match[0]), match[1])
+            else:
+                match = None
+            frame = event_frames.order_update(
+                ts,
+                product_id,
+                order.digest,
+                self._shown(order, amount),
+                reason,
+                filled=match,
+                client_id=order.client_id,
+            )
+            self.feed.publish(frame, *topics)
+
+    def _tell_fill(self, ts: int, side: MatchSide, qty: int, price: int) -> None:
+        order = side.order
+        product_id = order.product.product_id
+        topics = _account_topics("fill", product_id, order.account.subaccount)
+        if not self.feed.wanted(*topics):
+            return
+        idx = (
+            f'"{self.submission_idx}"' if self.switches.submission_idx_as_string else str(self.submission_idx)
+        )
+        frame = event_frames.fill(
+            ts,
+            product_id,
+            order.account.subaccount,
+            order.digest,
+            order.appendix,
+            (self._shown(order, qty), self._shown(order, order.leaves), self._shown(order, order.qty)),
+            price,
+            is_taker=side.is_taker,
+            is_bid=order.is_bid,
+            fee=side.fee + side.builder_fee,
+            submission_idx=idx,
+            client_id=order.client_id,
+        )
+        self.feed.publish(frame, *topics)
+
+    def _tell_position(self, ts: int, side: MatchSide) -> None:
+        account, product, booking = side.order.account, side.order.product, side.booking
+        self._tell_balance(
+            ts, account, product.product_id, booking.post_amount, booking.post_v_quote, "match_orders"
+        )
+        if not product.is_perp:
+            self._tell_balance(ts, account, QUOTE_ID, account.spots[QUOTE_ID], 0, "match_orders")
+
+    def _tell_balance(
+        self, ts: int, account: Account, product_id: int, amount: int, v_quote: int, reason: str
+    ) -> None:
+        topics = _account_topics("position_change", product_id, account.subaccount)
+        if self.feed.wanted(*topics):
+            frame = event_frames.position_change(ts, product_id, account.subaccount, amount, v_quote, reason)
+            self.feed.publish(frame, *topics)
+
+    def _tell_candles(self, market: Market) -> None:
+        """Send the forming bars to whoever watches them; the journal gets them only then."""
+        product_id = market.product.product_id
+        for granularity in GRANULARITIES:
+            topic = Topic("latest_candlestick", product_id, None, granularity)
+            bar = market.candles.forming(granularity)
+            if bar is None or not self.feed.has_listeners(topic):
+                continue
+            start = str(bar.start * 1000) if self.switches.numeric_candle_time else f'"{bar.start}"'
+            prices = (bar.open, bar.high, bar.low, bar.close)
+            frame = event_frames.latest_candlestick(start, product_id, granularity, prices, bar.volume)
+            self.feed.publish(frame, topic)
+
+
+def _account_topics(type_: str, product_id: int, subaccount: str) -> tuple[Topic, Topic]:
+    """The two topics by which an event of a subaccount is reached: of this product, and of all."""
+    return Topic(type_, product_id, subaccount), Topic(type_, None, subaccount)

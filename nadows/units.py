@@ -63,7 +63,7 @@ MAX_I128: Final = 2**127 - 1
 NO_ASK: Final = X18(MAX_I128)
 """The ask price of an empty side. Source: protocol.md 2.5, best_bid_offer (live capture)."""
 
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII).fullmatch
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)").fullmatch
 # 60 digits hold every int128 times 10**18; Inexact is trapped so that nothing is rounded in silence.
 _EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation])
 
@@ -109,13 +109,14 @@ def to_x18(value: Decimal | str | int) -> X18:
         raise ValueError(f"expected a number such as '3000.5', got {value!r}") from None
     if not whole.is_finite():
         raise ValueError(f"expected a finite number, got {value!r}")
-    return _in_range(int(whole), value)
+    return _in_range(whole, value)
 
 
-def _in_range(scaled: int, value: Decimal | str | int) -> X18:
-    if abs(scaled) > MAX_I128:
+def _in_range(scaled: Decimal | int, value: Decimal | str | int) -> X18:
+    # Compared while still a Decimal: to write "1e900000" out as an integer takes tens of seconds.
+    if not -MAX_I128 <= scaled <= MAX_I128:
         raise ValueError(f"{value} is too large: fixed point holds less than {MAX_I128 // 10**18 + 1}")
-    return X18(scaled)
+    return X18(int(scaled))
 
 
 def from_x18(value: int) -> Decimal:

@@ -81,14 +81,14 @@ def failures(total: Share, modules: Mapping[str, Share], complete: Iterable[str]
         if percent < OVERALL_PERCENT:
             missed.append(f"{percent:.2f} % of all {name} were run, {OVERALL_PERCENT:g} % are asked for")
     for pattern in complete:
-        matching = [module for module in sorted(modules) if fnmatch(module, pattern)]
+        matching = [(module, share) for module, share in sorted(modules.items()) if fnmatch(module, pattern)]
         if not matching:
             missed.append(f"no module matches {pattern!r}: mend COMPLETE in tests/coverage_gate.py")
         missed.extend(
             f"{module} must be covered whole: "
-            f"{modules[module].line_percent:.2f} % of lines, {modules[module].branch_percent:.2f} % of branches"
-            for module in matching
-            if not modules[module].is_complete
+            f"{share.line_percent:.2f} % of lines, {share.branch_percent:.2f} % of branches"
+            for module, share in matching
+            if not share.is_complete
         )
     return missed
 

@@ -11,7 +11,7 @@ bits    field                values
 14-37   reserved             0
 38-47   builder fee rate     units of 0.1 basis points
 48-63   builder id           0 is none
-64-127  value                isolated: margin (x6 USDT0); TWAP: times << 32 | slippage (x6)
+64-127  upper half           isolated: margin (x6 USDT0); TWAP: times << 32 | slippage (x6)
 ======  ===================  ==========================================================
 
 Source: protocol.md 3.3 (Appendix).
@@ -19,7 +19,7 @@ Source: protocol.md 3.3 (Appendix).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -78,7 +78,7 @@ class Trigger(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appendix:
-    """The options of an order; checked when made, so that every instance can be encoded.
+    """The options of an order; checked when made, so that every instance has its number.
 
     Raises:
         BadAppendix: If the options exclude each other or leave their range.
@@ -99,33 +99,23 @@ class Appendix:
     builder_fee_rate: int = 0
     """Units of 0.1 basis points: 10 is 1 bp. Paid on top of the venue's fee."""
 
+    value: int = field(init=False, repr=False, compare=False)
+    """The number that is signed and sent."""
+
     def __post_init__(self) -> None:
         self._check_builder()
         self._check_twap()
         self._check_margin()
+        object.__setattr__(self, "value", self._encode())
 
     @property
     def is_twap(self) -> bool:
         """Whether the trigger service cuts the order into parts."""
         return self.trigger >= Trigger.TWAP
 
-    def encode(self) -> int:
-        """Pack into the number that is signed and sent."""
-        value = self.twap_times << 32 | self.twap_slippage_x6 if self.is_twap else self.margin_x6
-        return (
-            APPENDIX_VERSION
-            | self.isolated << 8
-            | self.order_type << 9
-            | self.reduce_only << 11
-            | self.trigger << 12
-            | self.builder_fee_rate << 38
-            | self.builder_id << 48
-            | value << 64
-        )
-
     @classmethod
     def decode(cls, number: int) -> Appendix:
-        """Unpack an appendix; the inverse of `encode`.
+        """Unpack an appendix; the inverse of ``value``.
 
         Raises:
             BadAppendix: If *number* does not fit 128 bits, has another version or reserved bits set, or its
@@ -140,18 +130,31 @@ class Appendix:
         if number & _RESERVED:
             raise BadAppendix(f"bits 14 to 37 of an appendix must be 0, got {number:#x}", _INVALID_EXECUTE)
         trigger = Trigger(number >> 12 & 3)
-        value = number >> 64
+        upper = number >> 64
         is_twap = trigger >= Trigger.TWAP
         return cls(
             order_type=OrderType(number >> 9 & 3),
             reduce_only=bool(number >> 11 & 1),
             isolated=bool(number >> 8 & 1),
-            margin_x6=0 if is_twap else value,
+            margin_x6=0 if is_twap else upper,
             trigger=trigger,
-            twap_times=value >> 32 if is_twap else 0,
-            twap_slippage_x6=value & 0xFFFF_FFFF if is_twap else 0,
+            twap_times=upper >> 32 if is_twap else 0,
+            twap_slippage_x6=upper & 0xFFFF_FFFF if is_twap else 0,
             builder_id=number >> 48 & 0xFFFF,
             builder_fee_rate=number >> 38 & 0x3FF,
+        )
+
+    def _encode(self) -> int:
+        upper = self.twap_times << 32 | self.twap_slippage_x6 if self.is_twap else self.margin_x6
+        return (
+            APPENDIX_VERSION
+            | self.isolated << 8
+            | self.order_type << 9
+            | self.reduce_only << 11
+            | self.trigger << 12
+            | self.builder_fee_rate << 38
+            | self.builder_id << 48
+            | upper << 64
         )
 
     def _check_builder(self) -> None:

@@ -21,17 +21,19 @@ __all__ = ["DEFAULT_WINDOW_MS", "NonceSource", "nonce_recv_time_ms", "process_no
 DEFAULT_WINDOW_MS: Final = 90_000
 """How far ahead of now the receive time lies, as the SDKs do; the venue refuses over 100 s (code 2012)."""
 
-_EPOCH: Final = 1 << 20
+_LOW_BITS: Final = 20
+_EPOCH: Final = 1 << _LOW_BITS
 _MAX_RECV_MS: Final = (1 << 44) - 1
 
 
 class _Sequence:
     """The draws that must not collide with each other."""
 
-    __slots__ = ("_drawn", "_first", "_floor_ms", "_lock", "_top_ms")
+    __slots__ = ("_drawn", "_epoch", "_first", "_floor_ms", "_lock", "_top_ms")
 
-    def __init__(self, first: int = 0) -> None:
+    def __init__(self, first: int = 0, epoch: int = _EPOCH) -> None:
         self._lock = Lock()
+        self._epoch = epoch
         self._first = first
         self._drawn = 0
         self._floor_ms = 0
@@ -40,13 +42,13 @@ class _Sequence:
     def draw(self, recv_ms: int) -> int:
         # A strategy may sign in worker threads; the lock costs a five-hundredth of a signature.
         with self._lock:
-            if self._drawn == _EPOCH:
+            if self._drawn == self._epoch:
                 self._start_epoch()
             recv_ms = max(recv_ms, self._floor_ms)
             self._top_ms = max(self._top_ms, recv_ms)
             low = (self._first + self._drawn) % _EPOCH
             self._drawn += 1
-            return recv_ms << 20 | low
+            return recv_ms << _LOW_BITS | low
 
     def restart(self, first: int) -> None:
         with self._lock:
@@ -105,4 +107,4 @@ def process_nonces() -> NonceSource:
 
 def nonce_recv_time_ms(nonce: int) -> int:
     """Return the receive time in a nonce, ms since the epoch; after it the request cannot take effect."""
-    return nonce >> 20
+    return nonce >> _LOW_BITS

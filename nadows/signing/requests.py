@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from nadows.errors import UsageError
 from nadows.signing.hashing import (
     MAX_I128,
+    MAX_U32,
     MAX_U64,
     Domain,
     Subaccount,
@@ -167,7 +168,7 @@ def sign_order(
         amount: Base units, x18; negative sells.
         expiration: Unix seconds.
         nonce: From a `NonceSource`; must differ between orders that are otherwise equal.
-        appendix: From `Appendix.encode`.
+        appendix: The ``value`` of an `Appendix`.
         id: Client's number, echoed in answers and events; unsigned 64 bits.
         spot_leverage: ``False`` forbids borrowing on spot and weighs 20 instead of 1; leave out on perps
             (code 2019).
@@ -248,7 +249,7 @@ def sign_cancel_orders(
     canonical = tuple(["0x" + each.hex() for each in raw])
     listed = '","'.join(canonical)
     tx = (
-        f'{{"sender":"{sender.hex}","productIds":{_json_list(product_ids)},'
+        f'{{"sender":"{sender.hex}","productIds":{_product_list(product_ids)},'
         f'"digests":["{listed}"],"nonce":"{nonce:d}"}}'
     )
     signature = signer.sign(digest)
@@ -276,7 +277,7 @@ def sign_cancel_product_orders(
     options = _id_option(id)
     signature = signer.sign(digest)
     frame = (
-        f'{{"cancel_product_orders":{{"tx":{{"sender":"{sender.hex}","productIds":{_json_list(product_ids)},'
+        f'{{"cancel_product_orders":{{"tx":{{"sender":"{sender.hex}","productIds":{_product_list(product_ids)},'
         f'"nonce":"{nonce:d}"}},"signature":"{signature}"{options}}}}}'
     ).encode()
     return SignedCancelProductOrders(
@@ -391,7 +392,7 @@ def sign_list_trigger_orders(
     if limit is not None and not 1 <= limit <= 500:
         raise UsageError(f"limit must lie between 1 and 500, got {limit}")
     digest = domain.digest(hash_list_trigger_orders(sender, recv_time_ms))
-    options = f',"product_ids":{_json_list(product_ids)}' if product_ids else ""
+    options = f',"product_ids":{_product_list(product_ids)}' if product_ids else ""
     if limit is not None:
         options += f',"limit":{limit:d}'
     signature = signer.sign(digest)
@@ -450,5 +451,10 @@ def _amount_option(amount: object) -> str:
     return f',"required_unfilled_amount":"{amount:d}"'
 
 
-def _json_list(numbers: Sequence[int]) -> str:
-    return f"[{','.join([f'{number:d}' for number in numbers])}]"
+def _product_list(product_ids: Sequence[object]) -> str:
+    numbers = []
+    for product_id in product_ids:
+        if not isinstance(product_id, int) or not 0 <= product_id <= MAX_U32:
+            raise UsageError(f"product_id must be an unsigned integer of 32 bits, got {product_id!r}")
+        numbers.append(f"{product_id:d}")
+    return f"[{','.join(numbers)}]"

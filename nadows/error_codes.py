@@ -90,7 +90,7 @@ _BY_KIND: Final[dict[ErrorKind, dict[int, str]]] = {
         2075: "NonDefaultPrivateBatchOrder",
         2076: "InvalidTriggerPrivateBatchOrder",
         2080: "WebsocketCompressionRequired",
-        # protocol.md gives 2081..2088 one class, "C/R": the two that depend on the account's state are under REJECT.
+        # protocol.md has 2081..2088 as "C/R": the two that depend on the account's state are under REJECT.
         2081: "IsolatedSubaccountCannotPlaceIsolatedOrder",
         2082: "IsolatedSubaccountInvalidProduct",
         2083: "InvalidIsolatedSpotOrder",

@@ -1,0 +1,213 @@
+"""How values travel: the hooks that every codec of this package shares.
+
+Fixed point and instants travel as decimal strings and become the integer types of
+`nadows.units`. msgspec's lax mode would do that too, but it also turns ``"1e3"`` and
+``"1.0"`` into integers without a word, and two spellings of one price are two levels of a
+book; so the codecs are strict and the strings go through `nadows.units.parse_int`.
+
+A member that may be missing defaults to ``UNSET``, a member that may be ``null`` admits
+``None``: the two are told apart, so that what was read is written back as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from nadows.errors import MalformedFrame
+from nadows.units import StrInt, parse_int
+
+__all__ = [
+    "UNSET",
+    "IntOrText",
+    "Preserved",
+    "ProductId",
+    "RequestId",
+    "UnreadableRequest",
+    "UnsetType",
+    "WireStruct",
+    "as_text",
+    "encode",
+]
+
+T = TypeVar("T")
+
+ProductId = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+"""A product's id, u32; 0 is the quote asset."""
+
+# msgspec has no bounds beyond int64, so the upper end of u64 is not checked here.
+RequestId = Annotated[int, msgspec.Meta(ge=0)]
+"""A request's or an order's client-chosen number, u64."""
+
+if TYPE_CHECKING:
+    IntOrText = int
+else:
+
+    class IntOrText(int):
+        """An integer that some sources show as a JSON number and others as a string.
+
+        Both forms are read, and each is written back as it came. To callers it is an ``int``; a plain
+        ``int`` put in its place travels as a number, `as_text` makes one that travels as a string.
+        """
+
+        __slots__ = ()
+
+
+class _TextInt(IntOrText):
+    """An `IntOrText` that came as a string."""
+
+    __slots__ = ()
+
+
+def as_text(value: int) -> int:
+    """Make an integer that travels as a decimal string in a member of either form."""
+    return _TextInt(value)
+
+
+class WireStruct(msgspec.Struct, frozen=True, gc=False):
+    """Base of every wire type: immutable; without cycles, so the garbage collector need not look at it."""
+
+
+class Preserved:
+    """A JSON object whose type is not known, kept byte for byte.
+
+    Attributes:
+        type: The object's ``type`` member.
+        raw: The JSON text as it came (UTF-8).
+    """
+
+    __slots__ = ("raw", "type")
+
+    def __init__(self, kind: str, raw: bytes) -> None:
+        self.type = kind
+        self.raw = raw
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """All members, decoded; integers are exact."""
+        members: dict[str, Any] = msgspec.json.decode(self.raw)
+        return members
+
+    def wire_form(self) -> msgspec.Raw:
+        """Give what JSON is to be written."""
+        return msgspec.Raw(self.raw)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Preserved) and other.raw == self.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.type!r}, {self.raw!r})"
+
+
+class UnreadableRequest(MalformedFrame):
+    """A request that the venue cannot read.
+
+    Attributes:
+        text: What to answer, worded as the venue words it: ``error parsing request: missing field `id` ``.
+        id: The request's id, 0 when it cannot be read either; the venue answers such requests with 0.
+
+    Source: protocol.md 2.1 (live capture).
+    """
+
+    def __init__(self, text: str, frame: bytes | str = b"", id: int = 0) -> None:
+        self.text = text
+        self.id = id
+        super().__init__(text, frame)
+
+
+def _read_number(kind: type, value: Any) -> Any:
+    """Build one of our integer types from JSON (msgspec's ``dec_hook``; ValueError: invalid input)."""
+    if type(value) is str:
+        target = _TextInt if kind is IntOrText else kind
+        # Nearly all values are plain digits; the general rule costs three times as much.
+        if value.isdigit() and value.isascii() and (value[0] != "0" or value == "0"):
+            return target(value)
+        return target(parse_int(value))
+    if kind is IntOrText and type(value) is int:
+        return IntOrText(value)
+    wanted = "an integer" if kind is IntOrText else "an integer in a string"
+    raise ValueError(f"Expected {wanted}, got {value!r}")
+
+
+def _write_value(value: Any) -> Any:
+    """Turn what msgspec does not know into what it knows (its ``enc_hook``)."""
+    if isinstance(value, StrInt | _TextInt):
+        return str(int(value))
+    if isinstance(value, int):
+        return int(value)
+    # Classes that are not structs say themselves what they are on the wire.
+    form = getattr(value, "wire_form", None)
+    if form is None:
+        raise NotImplementedError(f"{type(value).__name__} has no place on the wire: {value!r}")
+    return form()
+
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_write_value)
+
+
+def encode(message: Any) -> bytes:
+    """Write a message as compact JSON (UTF-8)."""
+    return _ENCODER.encode(message)
+
+
+def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Make a strict decoder that knows our integer types. It raises `FOREIGN` errors; see `read`."""
+    return msgspec.json.Decoder(kind, dec_hook=_read_number)
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """Build *kind* from already decoded JSON (dicts, lists, strings).
+
+    Raises:
+        msgspec.ValidationError: If *value* does not fit.
+    """
+    return msgspec.convert(value, kind, dec_hook=_read_number)
+
+
+FOREIGN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises on bad input: invalid JSON or UTF-8, a wrong shape, nesting beyond the stack."""
+
+
+def read(source: msgspec.json.Decoder[Any], frame: bytes | str) -> Any:
+    """Decode one frame.
+
+    Raises:
+        MalformedFrame: If the frame is not valid JSON, or does not fit the decoder's type.
+    """
+    try:
+        return source.decode(frame)
+    except FOREIGN as error:
+        raise malformed(error, frame) from error
+
+
+def malformed(error: Exception, frame: bytes | str) -> MalformedFrame:
+    """Translate one of `FOREIGN`."""
+    # A lone surrogate cannot be encoded; the log of a broken frame must not break on it.
+    shown = frame.encode(errors="replace") if isinstance(frame, str) else frame
+    return MalformedFrame(str(error), shown)
+
+
+def serde_words(text: str) -> str:
+    """Word a msgspec message as the venue's own reader would, where the two have a counterpart.
+
+    >>> serde_words("Object missing required field `id` - at `$.stream`")
+    'missing field `id`'
+    """
+    for ours, theirs in (
+        ("Object missing required field", "missing field"),
+        ("Object contains unknown field", "unknown field"),
+    ):
+        if text.startswith(ours):
+            return theirs + text.removeprefix(ours).split(" - at ")[0]
+    return text
+
+
+def unknown_variant(name: object, known: Iterable[str]) -> str:
+    """Complain about a name that is not one of *known*, as the venue does: it lists what it knows."""
+    return f"unknown variant `{name}`, expected one of " + ", ".join(f"`{one}`" for one in known)

@@ -25,6 +25,7 @@ LAYERS: Final = (
     ("nadows.bench", "nadows.bench.*"),
     (
         "nadows.capture",
+        "nadows.capture.*",
         "nadows.client",
         "nadows.delivery",
         "nadows.keys",

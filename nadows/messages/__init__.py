@@ -254,6 +254,7 @@ from nadows.messages.wire import (
     UnsetType,
     WireStruct,
     as_text,
+    decode,
     encode,
 )
 
@@ -456,6 +457,7 @@ __all__ = [
     "archive_query_type",
     "as_text",
     "check_levels",
+    "decode",
     "decode_archive_answer",
     "decode_archive_request",
     "decode_edge_clock",

@@ -52,7 +52,7 @@ class OrderUpdate(WireStruct, frozen=True, tag_field="type", tag="order_update")
     amount: X18
     """What is left after the event; 0 when filled whole and when cancelled. Sign on sells: undocumented."""
     reason: str
-    """``placed``, ``filled`` or ``cancelled``; ``placed`` may follow fills (an order that crosses, then rests)."""
+    """``placed``, ``filled`` or ``cancelled``; what crosses and then rests is filled before placed."""
     filled_qty: X18 | UnsetType = UNSET
     filled_price: X18 | UnsetType = UNSET
     id: RequestId | UnsetType | None = UNSET

@@ -30,6 +30,7 @@ from nadows.messages.wire import (
     encode,
     malformed,
     read,
+    request_id,
     serde_words,
     unknown_variant,
 )
@@ -261,17 +262,16 @@ def _complaint(body: dict[str, Any], error: Exception) -> str:
     if not any(name in body for name in EXECUTES):
         if "type" not in body:
             return unknown_variant(next(iter(body), ""), EXECUTES)
-        if body["type"] not in QUERIES:
+        if body["type"] not in list(QUERIES):
             return unknown_variant(body["type"], QUERIES)
     return serde_words(str(error))
 
 
 def _id_of(body: dict[str, Any]) -> int:
+    """Find the client's id: in the execute, or for a replacement in its new order."""
     for name in EXECUTES:
         inner = body.get(name)
         if isinstance(inner, dict):
             nested = inner.get("place_order")
-            for holder in (inner, nested if isinstance(nested, dict) else {}):
-                if type(holder.get("id")) is int:
-                    return int(holder["id"])
+            return request_id(inner) or (request_id(nested) if isinstance(nested, dict) else 0)
     return 0

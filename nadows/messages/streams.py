@@ -87,7 +87,7 @@ def _stream(entry: Any) -> Stream | None:
     """Read a listed stream; members that we do not know are left out, as everywhere in what we receive."""
     if isinstance(entry, Stream):
         return entry
-    if not isinstance(entry, dict) or entry.get("type") not in STREAM_PARAMS:
+    if not isinstance(entry, dict) or entry.get("type") not in list(STREAM_PARAMS):
         return None
     known = {name: value for name, value in entry.items() if name in Stream.__struct_fields__}
     try:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from nadows.messages.events import Event, Fill, LatestCandlestick, Liquidation, PositionChange, UnknownEvent
 from nadows.messages.wire import (
     FOREIGN,
@@ -18,10 +16,10 @@ from nadows.messages.wire import (
     UnreadableRequest,
     UnsetType,
     WireStruct,
-    convert,
     decoder,
     encode,
     malformed,
+    request_id,
     serde_words,
     unknown_variant,
 )
@@ -321,14 +319,7 @@ def _unreadable(frame: bytes | str, error: Exception) -> UnreadableRequest:
         return UnreadableRequest(f"error parsing request: {broken}", shown)
     if not isinstance(body, dict):
         return UnreadableRequest("error parsing request: invalid type, expected a map", shown)
-    return UnreadableRequest(f"error parsing request: {_complaint(body, error)}", shown, _id_of(body))
-
-
-def _id_of(body: dict[str, Any]) -> int:
-    try:
-        return convert(body.get("id"), int)
-    except msgspec.ValidationError:
-        return 0
+    return UnreadableRequest(f"error parsing request: {_complaint(body, error)}", shown, request_id(body))
 
 
 def _complaint(body: dict[str, Any], error: Exception) -> str:

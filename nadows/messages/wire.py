@@ -12,6 +12,7 @@ A member that may be missing defaults to ``UNSET``, a member that may be ``null`
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -30,6 +31,7 @@ __all__ = [
     "UnsetType",
     "WireStruct",
     "as_text",
+    "decode",
     "encode",
 ]
 
@@ -184,6 +186,26 @@ def read(source: msgspec.json.Decoder[Any], frame: bytes | str) -> Any:
         return source.decode(frame)
     except FOREIGN as error:
         raise malformed(error, frame) from error
+
+
+def decode(frame: bytes | str, kind: Any) -> Any:
+    """Read one JSON text as *kind*: a struct of this package, or for example ``tuple[SymbolInfo, ...]``.
+
+    Raises:
+        MalformedFrame: If it is not valid JSON, or not a *kind*.
+    """
+    return read(_decoder_of(kind), frame)
+
+
+@cache
+def _decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
+    return decoder(kind)
+
+
+def request_id(body: dict[str, Any]) -> int:
+    """Find the id in a request that cannot be read as a whole; 0 if it is not a usable one."""
+    value = body.get("id")
+    return value if type(value) is int and value >= 0 else 0
 
 
 def malformed(error: Exception, frame: bytes | str) -> MalformedFrame:

@@ -1,9 +1,128 @@
-"""nadows: a client, a command line, a benchmark and a simulated venue for the Nado exchange."""
+"""The toolkit for the WebSocket API of Nado: a client, a book, an account, and a venue to try them on.
+
+Public names live here; everything else may change. They are imported when first used, so that
+``nadows --help`` does not wait for sockets and curves.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from nadows.account import Account, OrderStatus, Position, TrackedOrder
+    from nadows.book import Book, BookState, Level, Sweep
+    from nadows.client import Client, connect
+    from nadows.delivery import SlowConsumer, Subscription
+    from nadows.desk import BookChanged, Disconnected, Reconnected
+    from nadows.errors import (
+        BookNotLive,
+        CaptureError,
+        ConnectFailed,
+        InvalidRequest,
+        MalformedFrame,
+        NadowsError,
+        OrderUnknown,
+        ProtocolError,
+        Rejected,
+        TransientError,
+        TransportError,
+        Unauthorized,
+        UsageError,
+        VenueError,
+    )
+    from nadows.messages import Stream
+    from nadows.network import MAINNET, TESTNET, Network
+    from nadows.products import Product, Products
+    from nadows.signing import OrderType, SignedOrder, Signer, Subaccount
+    from nadows.units import format_x18, from_x18, to_x18
 
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"
+
+_HOME = {
+    "nadows.account": ("Account", "OrderStatus", "Position", "TrackedOrder"),
+    "nadows.book": ("Book", "BookState", "Level", "Sweep"),
+    "nadows.client": ("Client", "connect"),
+    "nadows.delivery": ("SlowConsumer", "Subscription"),
+    "nadows.desk": ("BookChanged", "Disconnected", "Reconnected"),
+    "nadows.errors": (
+        "BookNotLive",
+        "CaptureError",
+        "ConnectFailed",
+        "InvalidRequest",
+        "MalformedFrame",
+        "NadowsError",
+        "OrderUnknown",
+        "ProtocolError",
+        "Rejected",
+        "TransientError",
+        "TransportError",
+        "Unauthorized",
+        "UsageError",
+        "VenueError",
+    ),
+    "nadows.messages": ("Stream",),
+    "nadows.network": ("MAINNET", "TESTNET", "Network"),
+    "nadows.products": ("Product", "Products"),
+    "nadows.signing": ("OrderType", "SignedOrder", "Signer", "Subaccount"),
+    "nadows.units": ("format_x18", "from_x18", "to_x18"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "MAINNET",
+    "TESTNET",
+    "Account",
+    "Book",
+    "BookChanged",
+    "BookNotLive",
+    "BookState",
+    "CaptureError",
+    "Client",
+    "ConnectFailed",
+    "Disconnected",
+    "InvalidRequest",
+    "Level",
+    "MalformedFrame",
+    "NadowsError",
+    "Network",
+    "OrderStatus",
+    "OrderType",
+    "OrderUnknown",
+    "Position",
+    "Product",
+    "Products",
+    "ProtocolError",
+    "Reconnected",
+    "Rejected",
+    "SignedOrder",
+    "Signer",
+    "SlowConsumer",
+    "Stream",
+    "Subaccount",
+    "Subscription",
+    "Sweep",
+    "TrackedOrder",
+    "TransientError",
+    "TransportError",
+    "Unauthorized",
+    "UsageError",
+    "VenueError",
+    "connect",
+    "format_x18",
+    "from_x18",
+    "to_x18",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'nadows' has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

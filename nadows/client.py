@@ -1,0 +1,686 @@
+"""The asyncio client: sockets, clocks and tasks around a `Desk`.
+
+::
+
+    async with nadows.connect(network, signer) as client:
+        book = await client.book("ETH")
+        order = client.limit_order("ETH", "0.1", book.best_ask.price, order_type=OrderType.IOC)
+        await client.place_order(order)
+        async for event in client.events(Stream.trade(4)):
+            ...
+
+Nothing is decided here. Each socket has one reader that gives frames to the desk, writes what the desk wants
+to say, and delivers what the desk makes of them; when a socket is lost, the reader connects again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+from nadows import messages
+from nadows.account import Account
+from nadows.book import Book, BookState
+from nadows.delivery import DEFAULT_MAXLEN, Callback, Router, Subscription
+from nadows.desk import GATEWAY, STREAMS, BookChanged, Desk, DeskEvent, OnReply, checked
+from nadows.errors import ConnectFailed, ConnectionLost, NadowsError, TransportError, UsageError
+from nadows.messages import Query, Reply, Stream
+from nadows.network import AUTHENTICATE_WINDOW_MS, CONNECT_TIMEOUT_NS, PING_INTERVAL_NS, Network
+from nadows.pacing import Backoff
+from nadows.products import Product, Products
+from nadows.session import AuthRefused, Overdue, Pong, Restored, Subscribed, SubscribeRefused
+from nadows.signing import (
+    Appendix,
+    OrderType,
+    SignedCancelAndPlace,
+    SignedOrder,
+    Signer,
+    Subaccount,
+    process_nonces,
+    sign_authenticate,
+    sign_cancel_and_place,
+    sign_cancel_orders,
+    sign_cancel_product_orders,
+    sign_order,
+)
+from nadows.transport import Socket, open_socket
+from nadows.units import format_x18, to_x18
+
+__all__ = ["Client", "Tap", "connect"]
+
+NEVER_S: Final = 2**32 - 1
+"""The expiration that the venue's own clients use for an order that does not expire (s)."""
+_TICK_S: Final = 0.05
+"""How often deadlines are looked at; the shortest one that matters, a snapshot's retry, is 100 ms."""
+_BACKOFF_BASE_NS: Final = 250_000_000
+_BACKOFF_CAP_NS: Final = 10_000_000_000
+
+_log = logging.getLogger("nadows")
+
+
+class Tap(Protocol):
+    """Sees every input of the desk in the order in which the desk took it: what a capture is made of."""
+
+    def connected(self, line: str, now_ns: int) -> None:
+        """A socket opened."""
+
+    def frame(self, line: str, frame: str | bytes, now_ns: int) -> None:
+        """A frame came."""
+
+    def lost(self, line: str, reason: str, now_ns: int) -> None:
+        """A socket was lost."""
+
+    def tick(self, now_ns: int) -> None:
+        """Time passed and something was due."""
+
+    def asked(self, what: str, argument: Any, now_ns: int) -> None:
+        """The user subscribed, unsubscribed, placed or queried."""
+
+
+@asynccontextmanager
+async def connect(
+    network: Network,
+    signer: Signer | None = None,
+    *,
+    subaccount: str = "default",
+    private: bool = True,
+    serial: bool = False,
+    connect_timeout_ns: int = CONNECT_TIMEOUT_NS,
+    ping_interval_ns: int = PING_INTERVAL_NS,
+    seed: int | None = None,
+    tap: Tap | None = None,
+) -> AsyncIterator[Client]:
+    """Connect to a venue; the client lives as long as the ``async with`` block.
+
+    Args:
+        network: Where the venue is.
+        signer: Key that signs; ``None`` for market data only.
+        subaccount: Name of the signer's subaccount.
+        private: With a signer, subscribe to its own orders, fills and positions, for `Client.account`.
+        serial: Use the serial gateway socket (``/v1/ws``) instead of ``/ws/v2``.
+        connect_timeout_ns: For each connection with its handshakes.
+        ping_interval_ns: Between PING frames on each socket.
+        seed: Of the jitter in retries; for reproducible runs.
+        tap: Sees every input of the desk; see `nadows.capture`.
+
+    Raises:
+        ConnectFailed: If the first connection cannot be made; later ones are tried again for ever.
+        UsageError: If the venue is on another chain than *network* says, so that no signature would fit.
+        Unauthorized: If the venue refuses the signer.
+        VenueError: If it refuses otherwise.
+    """
+    client = Client(
+        network,
+        signer,
+        subaccount=subaccount,
+        serial=serial,
+        connect_timeout_ns=connect_timeout_ns,
+        ping_interval_ns=ping_interval_ns,
+        seed=seed,
+        tap=tap,
+    )
+    failure: BaseException | None = None
+    async with asyncio.TaskGroup() as tasks:
+        try:
+            await client._start(tasks, private=private)
+            yield client
+        except BaseException as error:  # noqa: BLE001
+            # Kept out of the group, which would wrap it, and raised below as the caller's own.
+            failure = error
+        finally:
+            await client._stop()
+    if failure is not None:
+        raise failure
+
+
+class _Line:
+    """One socket's name, address, and how the desk is told about it."""
+
+    def __init__(self, name: str, url: str, rng: random.Random) -> None:
+        self.name = name
+        self.url = url
+        self.socket: Socket | None = None
+        self.backoff = Backoff(rng, base_ns=_BACKOFF_BASE_NS, cap_ns=_BACKOFF_CAP_NS)
+        self.connects = 0
+
+
+class Client:
+    """A connected client; made by `connect`."""
+
+    def __init__(
+        self,
+        network: Network,
+        signer: Signer | None,
+        *,
+        subaccount: str,
+        serial: bool,
+        connect_timeout_ns: int,
+        ping_interval_ns: int,
+        seed: int | None,
+        tap: Tap | None,
+    ) -> None:
+        self.network = network
+        self.signer = signer
+        self.subaccount = Subaccount.of(signer.address, subaccount) if signer else None
+        self.products = Products(())
+        """What the venue lists; read at connect."""
+        self.desk = Desk(
+            subaccount=self.subaccount.hex if self.subaccount else None,
+            authenticate=self._authenticate if signer else None,
+            serial=serial,
+            rng=random.Random(seed),
+        )
+        self.router = Router()
+        self._nonces = process_nonces()
+        self._connect_timeout_ns = connect_timeout_ns
+        self._ping_interval_ns = ping_interval_ns
+        self._tap = tap
+        # A generator of its own: how often a line must be tried again must not change what the desk
+        # draws, else a replay, which has no lines, could not repeat the desk's decisions.
+        rng = random.Random(seed)
+        self._streams = _Line(STREAMS, network.subscribe, rng)
+        self._gateway = _Line(GATEWAY, network.ws if serial else network.ws_v2, rng)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._subscriptions: list[Subscription] = []
+
+    # -- state --------------------------------------------------------------------------------
+
+    @property
+    def account(self) -> Account:
+        """Own orders, fills and positions. Raises `UsageError` without a signer."""
+        if self.desk.account is None:
+            raise UsageError("there is no account: connect with a signer")
+        return self.desk.account
+
+    def stats(self) -> dict[str, int]:
+        """Everything that is counted, by name."""
+        desk = self.desk
+        books = desk.books.values()
+        return {
+            "stream_connects": self._streams.connects,
+            "gateway_connects": self._gateway.connects,
+            "stream_malformed": desk.streams.malformed,
+            "stream_strays": desk.streams.strays,
+            "gateway_malformed": desk.gateway.malformed,
+            "gateway_strays": desk.gateway.strays,
+            "gateway_in_flight": desk.gateway.in_flight,
+            "snapshots": desk.snapshots,
+            "snapshots_failed": desk.failed_snapshots,
+            "book_updates": sum(book.updates for book in books),
+            "book_gaps": sum(book.gaps for book in books),
+            "book_repeats": sum(book.repeats for book in books),
+            "duplicate_fills": desk.account.duplicate_fills if desk.account else 0,
+            "callback_errors": self.router.callback_errors,
+        }
+
+    # -- market data --------------------------------------------------------------------------
+
+    async def subscribe(self, *streams: Stream) -> None:
+        """Subscribe and wait for the venue's acknowledgements; asking again is harmless.
+
+        Raises:
+            VenueError: If the venue refuses one.
+            UsageError: If a stream needs a signer and there is none.
+        """
+        for stream in streams:
+            self._ask("subscribe", stream)
+        self._write(self._streams)
+        for stream in streams:
+            if stream.key not in self.desk.streams.acknowledged:
+                await self._await_subscription(stream)
+
+    async def unsubscribe(self, *streams: Stream) -> None:
+        """Unsubscribe; events may still come until the venue has taken note."""
+        for stream in streams:
+            self._ask("unsubscribe", stream)
+        self._write(self._streams)
+
+    def events(self, *streams: Stream, maxlen: int = DEFAULT_MAXLEN) -> Subscription:
+        """Iterate over events of these streams, and over what happens to the connection.
+
+        Subscribes to streams that are not asked for yet. Buffering starts now, not with the first ``await``.
+
+        Args:
+            streams: What to listen to; everything, if none are named.
+            maxlen: How many events may wait for a slow consumer before it gets `SlowConsumer`.
+        """
+        subscription = Subscription(self._drop_subscription, maxlen)
+        self._subscriptions.append(subscription)
+        self.router.add(subscription.put, streams)
+        for stream in streams:
+            self._ask("subscribe", stream)
+        self._write(self._streams)
+        return subscription
+
+    def on(self, callback: Callback, *streams: Stream) -> Callable[[], None]:
+        """Call *callback* with each event, from the reader, after books and account have taken it.
+
+        Args:
+            callback: Must be quick; an exception is logged and harms nobody else.
+            streams: Which events; none means all. Subscribes as `events` does.
+
+        Returns:
+            A function that stops the calls.
+        """
+        self.router.add(callback, streams)
+        for stream in streams:
+            self._ask("subscribe", stream)
+        self._write(self._streams)
+        return lambda: self.router.remove(callback)
+
+    async def book(self, product: str | int) -> Book:
+        """Subscribe to the depth of a product and wait until its book is LIVE.
+
+        Args:
+            product: Id or symbol.
+        """
+        product_id = self.products.find(product).product_id
+        with_state = self.events(maxlen=DEFAULT_MAXLEN)
+        try:
+            await self.subscribe(Stream.book_depth(product_id))
+            book = self.desk.books[product_id]
+            while not book.is_live:
+                await self._next(with_state, lambda e: e == BookChanged(product_id, BookState.LIVE))
+            return book
+        finally:
+            with_state.close()
+
+    # -- orders -------------------------------------------------------------------------------
+
+    def limit_order(
+        self,
+        product: str | int,
+        amount: Decimal | str | int,
+        price: Decimal | str | int,
+        *,
+        order_type: OrderType = OrderType.DEFAULT,
+        reduce_only: bool = False,
+        expires_in_s: int | None = None,
+        client_id: int | None = None,
+    ) -> SignedOrder:
+        """Build and sign an order; nothing is sent.
+
+        Args:
+            product: Id or symbol.
+            amount: Signed base quantity in units, exact: ``"0.5"`` buys a half, ``"-0.5"`` sells it.
+            price: In USDT0, exact.
+            order_type: DEFAULT rests, IOC and FOK do not, POST_ONLY never takes.
+            reduce_only: Only towards a flat position.
+            expires_in_s: Seconds from now; ``None`` for never.
+            client_id: A number of your own that the venue echoes.
+
+        Raises:
+            UsageError: If there is no signer, or a number does not fit the product's increments.
+        """
+        listed = self.products.find(product)
+        try:
+            amount_x18, price_x18 = to_x18(amount), to_x18(price)
+        except ValueError as error:
+            raise UsageError(f"order for {listed.symbol}: {error}") from None
+        _check_increments(listed, amount_x18, price_x18)
+        return self.sign(
+            listed.product_id,
+            amount_x18,
+            price_x18,
+            Appendix(order_type=order_type, reduce_only=reduce_only),
+            expiration=NEVER_S if expires_in_s is None else time.time_ns() // 10**9 + expires_in_s,
+            client_id=client_id,
+        )
+
+    def sign(
+        self,
+        product_id: int,
+        amount: int,
+        price: int,
+        appendix: Appendix,
+        *,
+        expiration: int = NEVER_S,
+        client_id: int | None = None,
+    ) -> SignedOrder:
+        """Sign an order given in x18, unchecked but for ranges: the short path for programs.
+
+        Raises:
+            UsageError: If there is no signer or a number leaves its range.
+        """
+        signer, sender = self._identity()
+        return sign_order(
+            signer,
+            self.network.domain,
+            product_id,
+            sender,
+            price,
+            amount,
+            expiration,
+            self._nonce(),
+            appendix.value,
+            id=client_id,
+        )
+
+    def submit(self, order: SignedOrder, on_reply: OnReply) -> None:
+        """Send an order and return at once; *on_reply* is called exactly once with what became of it.
+
+        Raises:
+            UsageError: If the gateway is not connected, or the order was sent before; nothing was sent.
+        """
+        now_ns = time.monotonic_ns()
+        if self._tap is not None:
+            self._tap.asked("place", order, now_ns)
+        self.desk.place(order, now_ns=now_ns, on_reply=on_reply)
+        self._write(self._gateway)
+
+    async def place_order(self, order: SignedOrder) -> Reply:
+        """Send an order and wait for the venue's answer.
+
+        Raises:
+            VenueError: If it refuses; the subclass says why.
+            OrderUnknown: If no answer came: ask for the digest, do not send it again.
+            TransportError: If nothing was sent.
+        """
+        return await self._answer(lambda on_reply: self.submit(order, on_reply))
+
+    async def cancel_orders(self, orders: Sequence[tuple[int, str]]) -> messages.CancelledOrders:
+        """Cancel orders given as (product id, digest); all of them or, if one is not open, none.
+
+        Raises:
+            Rejected: With code 2020 if one is not open.
+            OrderUnknown: If no answer came.
+        """
+        signer, sender = self._identity()
+        cancel = sign_cancel_orders(
+            signer,
+            self.network.domain,
+            sender,
+            [product for product, _ in orders],
+            [digest for _, digest in orders],
+            self._nonce(),
+        )
+        return await self._cancel("cancel_orders", cancel.frame, cancel.signature)
+
+    async def cancel_product_orders(self, *products: str | int) -> messages.CancelledOrders:
+        """Cancel every open order of these products; of all products, if none are named.
+
+        Raises as `cancel_orders`.
+        """
+        signer, sender = self._identity()
+        cancel = sign_cancel_product_orders(
+            signer,
+            self.network.domain,
+            sender,
+            [self.products.find(product).product_id for product in products],
+            self._nonce(),
+        )
+        return await self._cancel("cancel_product_orders", cancel.frame, cancel.signature)
+
+    async def cancel_and_place(
+        self, cancel: tuple[int, str], order: SignedOrder, *, place_requires_unfilled: bool | None = None
+    ) -> Reply:
+        """Replace one order, given as (product id, digest), by another in one transaction.
+
+        Raises as `place_order`.
+        """
+        signer, sender = self._identity()
+        signed = sign_cancel_orders(
+            signer, self.network.domain, sender, [cancel[0]], [cancel[1]], self._nonce()
+        )
+        both: SignedCancelAndPlace = sign_cancel_and_place(
+            signed, order, place_requires_unfilled=place_requires_unfilled
+        )
+        now_ns = time.monotonic_ns()
+
+        def send(on_reply: OnReply) -> None:
+            if self._tap is not None:
+                self._tap.asked("cancel_and_place", both, now_ns)
+            self.desk.cancel_and_place(both, now_ns=now_ns, on_reply=on_reply)
+            self._write(self._gateway)
+
+        return await self._answer(send)
+
+    async def query(self, query: Query) -> Any:
+        """Ask the gateway; return the typed data of its answer.
+
+        Raises:
+            VenueError: If the venue refuses.
+            TransportError: If the connection failed meanwhile.
+        """
+        reply = await self._answer(lambda on_reply: self._query(query, on_reply))
+        return messages.reply_data(reply, f"query_{messages.query_type(query)}")
+
+    async def ping(self) -> Pong:
+        """Measure the round trip to the venue's subscription socket, and read its clock."""
+        with_pong = self.events()
+        try:
+            now_ns = time.monotonic_ns()
+            self._note("ping", None, now_ns)
+            self.desk.streams.ping(now_ns)
+            self._write(self._streams)
+            pong = await self._next(with_pong, lambda e: isinstance(e, Pong))
+            assert isinstance(pong, Pong)
+            return pong
+        finally:
+            with_pong.close()
+
+    # -- inside: start and stop ---------------------------------------------------------------
+
+    async def _start(self, tasks: asyncio.TaskGroup, *, private: bool) -> None:
+        if private and self.subaccount is not None:
+            own = self.subaccount.hex
+            for stream in (Stream.order_update(own), Stream.fill(own), Stream.position_change(own)):
+                self._ask("subscribe", stream)
+        watch = self.events()
+        try:
+            for line in (self._gateway, self._streams):
+                await self._open(line)
+                self._tasks.append(tasks.create_task(self._run(line), name=f"nadows {line.name}"))
+            self._tasks.append(tasks.create_task(self._tick(), name="nadows tick"))
+            await self._check_chain()
+            symbols: messages.Symbols = await self.query(messages.SymbolsQuery())
+            self.products = Products.from_symbols(symbols.symbols.values())
+            await self._await_restored(watch)
+        finally:
+            watch.close()
+
+    async def _check_chain(self) -> None:
+        contracts: messages.Contracts = await self.query(messages.ContractsQuery())
+        chain_id = int(contracts.chain_id)
+        if (chain_id, contracts.endpoint_addr.lower()) != (
+            self.network.chain_id,
+            self.network.endpoint.lower(),
+        ):
+            raise UsageError(
+                f"{self.network.name} should be chain {self.network.chain_id} with endpoint "
+                f"{self.network.endpoint}, but the venue says chain {chain_id} with {contracts.endpoint_addr}: "
+                "signatures would not fit; correct the network's settings"
+            )
+
+    async def _await_restored(self, watch: Subscription) -> None:
+        def settled(event: DeskEvent) -> bool:
+            if isinstance(event, AuthRefused | SubscribeRefused):
+                raise event.error
+            return isinstance(event, Restored)
+
+        await self._next(watch, settled)
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for subscription in tuple(self._subscriptions):
+            subscription.close()
+        sockets = [line.socket for line in (self._streams, self._gateway) if line.socket is not None]
+        await asyncio.gather(*(socket.close() for socket in sockets))
+
+    # -- inside: the lines --------------------------------------------------------------------
+
+    async def _open(self, line: _Line) -> None:
+        socket = await open_socket(
+            line.url, connect_timeout_ns=self._connect_timeout_ns, ping_interval_ns=self._ping_interval_ns
+        )
+        line.socket = socket
+        line.connects += 1
+        now_ns = time.monotonic_ns()
+        if self._tap is not None:
+            self._tap.connected(line.name, now_ns)
+        is_streams = line is self._streams
+        self._deliver(
+            self.desk.streams_connected(now_ns) if is_streams else self.desk.gateway_connected(now_ns)
+        )
+
+    async def _run(self, line: _Line) -> None:
+        while True:
+            assert line.socket is not None
+            try:
+                await self._read(line, line.socket)
+            except ConnectionLost as lost:
+                await self._lost(line, str(lost))
+            await self._reconnect(line)
+
+    async def _read(self, line: _Line, socket: Socket) -> None:
+        take = self.desk.stream_frame if line is self._streams else self.desk.gateway_frame
+        tap = self._tap
+        while True:
+            frame = await socket.recv()
+            now_ns = time.monotonic_ns()
+            if tap is not None:
+                tap.frame(line.name, frame, now_ns)
+            self._deliver(take(frame, now_ns))
+
+    async def _lost(self, line: _Line, reason: str) -> None:
+        line.socket = None
+        now_ns = time.monotonic_ns()
+        if self._tap is not None:
+            self._tap.lost(line.name, reason, now_ns)
+        _log.warning("%s line lost: %s", line.name, reason)
+        is_streams = line is self._streams
+        self._deliver(
+            self.desk.streams_lost(reason, now_ns) if is_streams else self.desk.gateway_lost(reason, now_ns)
+        )
+
+    async def _reconnect(self, line: _Line) -> None:
+        line.backoff.reset()
+        while True:
+            await asyncio.sleep(line.backoff.next() / 10**9)
+            try:
+                await self._open(line)
+            except ConnectFailed as failed:
+                _log.warning("%s line: %s; trying again", line.name, failed)
+            else:
+                return
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now_ns = time.monotonic_ns()
+            due = self.desk.next_deadline()
+            if due is None or now_ns < due:
+                continue
+            if self._tap is not None:
+                self._tap.tick(now_ns)
+            events = self.desk.tick(now_ns)
+            self._deliver(events)
+            if any(isinstance(event, Overdue) for event in events) and self._streams.socket is not None:
+                # Not acknowledged in time: only a new connection makes sure what the venue sends.
+                await self._streams.socket.close()
+
+    def _deliver(self, events: Sequence[DeskEvent]) -> None:
+        if events:
+            self.router.deliver(events)
+        self._write(self._streams)
+        self._write(self._gateway)
+
+    def _write(self, line: _Line) -> None:
+        session = self.desk.streams if line is self._streams else self.desk.gateway
+        frames = session.frames_to_send()
+        if frames and line.socket is not None:
+            line.socket.send(frames)
+
+    # -- inside: requests ---------------------------------------------------------------------
+
+    def _identity(self) -> tuple[Signer, Subaccount]:
+        if self.signer is None or self.subaccount is None:
+            raise UsageError("orders need a key: connect with a signer")
+        return self.signer, self.subaccount
+
+    def _nonce(self) -> int:
+        return self._nonces.next(time.time_ns() // 10**6)
+
+    def _authenticate(self, request_id: int) -> bytes:
+        signer, sender = self._identity()
+        expiration_ms = time.time_ns() // 10**6 + AUTHENTICATE_WINDOW_MS
+        return sign_authenticate(signer, self.network.domain, sender, expiration_ms, id=request_id).frame
+
+    def _note(self, what: str, argument: Any, now_ns: int) -> None:
+        if self._tap is not None:
+            self._tap.asked(what, argument, now_ns)
+
+    def _ask(self, what: str, stream: Stream) -> None:
+        now_ns = time.monotonic_ns()
+        self._note(what, stream, now_ns)
+        (self.desk.subscribe if what == "subscribe" else self.desk.unsubscribe)(stream, now_ns)
+
+    def _query(self, query: Query, on_reply: OnReply) -> None:
+        now_ns = time.monotonic_ns()
+        self._note("query", query, now_ns)
+        self.desk.query(query, now_ns=now_ns, on_reply=on_reply)
+        self._write(self._gateway)
+
+    async def _cancel(self, kind: str, frame: bytes, signature: str) -> messages.CancelledOrders:
+        def send(on_reply: OnReply) -> None:
+            now_ns = time.monotonic_ns()
+            self._note("execute", (f"execute_{kind}", signature), now_ns)
+            self.desk.execute(
+                frame, request_type=f"execute_{kind}", signature=signature, now_ns=now_ns, on_reply=on_reply
+            )
+            self._write(self._gateway)
+
+        reply = await self._answer(send)
+        cancelled: messages.CancelledOrders = messages.reply_data(reply, f"execute_{kind}")
+        return cancelled
+
+    async def _answer(self, send: Callable[[OnReply], None]) -> Reply:
+        answer: asyncio.Future[Reply | NadowsError] = asyncio.get_running_loop().create_future()
+
+        def on_reply(reply: Reply | NadowsError) -> None:
+            if not answer.done():
+                answer.set_result(reply)
+
+        send(on_reply)
+        return checked(await answer)
+
+    # -- inside: waiting for events -----------------------------------------------------------
+
+    async def _next(self, subscription: Subscription, wanted: Callable[[DeskEvent], bool]) -> DeskEvent:
+        async for event in subscription:
+            if wanted(event):
+                return event
+        raise TransportError("the client was closed while it waited")
+
+    async def _await_subscription(self, stream: Stream) -> None:
+        def settled(event: DeskEvent) -> bool:
+            if isinstance(event, SubscribeRefused) and event.stream.key == stream.key:
+                raise event.error
+            return isinstance(event, Subscribed) and event.stream.key == stream.key
+
+        acks = self.events()
+        try:
+            await self._next(acks, settled)
+        finally:
+            acks.close()
+
+    def _drop_subscription(self, subscription: Subscription) -> None:
+        self.router.remove(subscription.put)
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
+
+def _check_increments(product: Product, amount: int, price: int) -> None:
+    for what, value, increment in (("price", price, product.tick), ("amount", amount, product.step)):
+        if value % increment:
+            raise UsageError(
+                f"order for {product.symbol}: {what} {format_x18(value)} "
+                f"is not a multiple of {format_x18(increment)}"
+            )

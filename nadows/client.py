@@ -494,8 +494,8 @@ class Client:
         ):
             raise UsageError(
                 f"{self.network.name} should be chain {self.network.chain_id} with endpoint "
-                f"{self.network.endpoint}, but the venue says chain {chain_id} with {contracts.endpoint_addr}: "
-                "signatures would not fit; correct the network's settings"
+                f"{self.network.endpoint}, but the venue says chain {chain_id} with "
+                f"{contracts.endpoint_addr}: signatures would not fit; correct the network's settings"
             )
 
     async def _await_restored(self, watch: Subscription) -> None:

@@ -121,8 +121,8 @@ class Desk:
     """Books, account and requests of one client.
 
     Args:
-        subaccount: bytes32 in lower-case hex, whose private streams feed the account; ``None`` for market data
-            only.
+        subaccount: bytes32 in lower-case hex whose private streams feed the account; ``None`` for market
+            data only.
         authenticate: Builds the signed authentication; needed for ``order_update``.
         serial: Speak to the serial gateway (``/v1/ws``).
         rng: Source of jitter.

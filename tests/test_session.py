@@ -71,7 +71,7 @@ class TestStreamSession:
     """The subscription socket."""
 
     def test_intentions_wait_for_a_connection(self) -> None:
-        """What is asked for before there is a socket is asked on it; the line is live when all is answered."""
+        """What is asked for without a socket is asked on the next one; live is when all is answered."""
         session = StreamSession()
         assert session.subscribe(TRADES, 0)
         assert session.subscribe(DEPTH, 0)

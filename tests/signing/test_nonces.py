@@ -86,21 +86,18 @@ def test_instances_share_one_sequence() -> None:
     assert 10_000 == len(set(nonces))
 
 
-def test_threads_share_one_sequence() -> None:
-    """Orders signed in worker threads do not collide."""
-    drawn: list[list[int]] = [[] for _ in range(4)]
-    source = NonceSource(first=0)
+def test_draws_of_threads_wait_for_each_other() -> None:
+    """Orders signed in worker threads cannot collide: while one draws, the others wait."""
+    sequence, drawn = _Sequence(), list[int]()
+    other = Thread(target=lambda: drawn.append(sequence.draw(NOW_MS)))
 
-    def draw(into: list[int]) -> None:
-        into += [source.next(NOW_MS) for _ in range(20_000)]
+    with sequence._lock:
+        other.start()
+        other.join(timeout=0.05)
+        assert [] == drawn
+    other.join()
 
-    threads = [Thread(target=draw, args=(into,)) for into in drawn]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert 80_000 == len(set(itertools.chain(*drawn)))
+    assert [NOW_MS << 20] == drawn
 
 
 def test_own_sequence_repeats_itself() -> None:

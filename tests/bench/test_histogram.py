@@ -56,7 +56,7 @@ def test_merging_is_recording_together(first: list[int], second: list[int]) -> N
     st.lists(st.integers(0, HIGHEST_NS), min_size=1, max_size=60), st.sampled_from([0, 1, 50, 99, 99.9, 100])
 )
 def test_percentile_is_the_samples_own(values: list[int], percentile: float) -> None:
-    """A percentile is the sample of its rank, at most one part in a thousand above, never over the maximum."""
+    """A percentile is the sample of its rank, at most 0.1 % above, never over the maximum."""
     exact = sorted(values)[max(0, ceil(len(values) * percentile / 100) - 1)]
 
     found = histogram_of(*values).percentile(percentile)

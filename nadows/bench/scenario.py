@@ -1,0 +1,204 @@
+"""What a run shall do, checked: phases, mix, load, thresholds.
+
+A `Scenario` comes from a file (`nadows.bench.scenario_file`) or from flags, and checks itself, so that a
+mistake is found before anything is started.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Final, Literal, get_args
+
+import msgspec
+
+from nadows.bench.quantities import parse_duration, parse_rate
+from nadows.bench.thresholds import Threshold
+from nadows.errors import UsageError
+
+__all__ = ["Arrival", "Flow", "LoadPhase", "MixEntry", "Price", "Scenario"]
+
+Arrival = Literal["uniform", "poisson"]
+Flow = Literal["off", "calm", "busy", "storm"]
+Price = Literal["cross", "rest"]
+
+MAX_REQUESTS: Final = 100_000_000
+MAX_CONNECTIONS: Final = 50
+"""Half of what the venue allows an address (protocol.md 1): each connection here is two sockets."""
+MAX_TIMEOUT_NS: Final = 60_000_000_000
+WARMUP: Final = "warmup"
+STEADY: Final = "steady"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPhase:
+    """A stretch of the run at one rate."""
+
+    name: str
+    rate: Fraction
+    """Requests a second, all connections together."""
+    duration_ns: int
+    record: bool = True
+    """Whether it counts; a warm-up does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixEntry:
+    """A share of the orders."""
+
+    price: Price
+    """``cross`` fills at once (IOC), ``rest`` waits in the book (post-only) and is cancelled later."""
+    weight: int
+
+
+_HALF_AND_HALF: Final = (MixEntry("cross", 1), MixEntry("rest", 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One run, complete and checked.
+
+    Raises:
+        UsageError: If something in it cannot be.
+    """
+
+    name: str
+    about: str = ""
+    phases: tuple[LoadPhase, ...]
+    mix: tuple[MixEntry, ...] = _HALF_AND_HALF
+    thresholds: tuple[Threshold, ...] = ()
+    product: str = "ETH-PERP"
+    flow: Flow = "busy"
+    """Background of the embedded venue."""
+    arrival: Arrival = "uniform"
+    connections: int = 1
+    """Clients, each with a wallet, a gateway socket and a subscription socket of its own."""
+    timeout_ns: int = 2_000_000_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._check_phases()
+        self._check_mix()
+        if not 1 <= self.connections <= MAX_CONNECTIONS:
+            raise UsageError(f"connections must lie between 1 and {MAX_CONNECTIONS}, got {self.connections}")
+        if not 1_000_000 <= self.timeout_ns <= MAX_TIMEOUT_NS:
+            raise UsageError("timeout must lie between 1ms and 60s")
+        if self.arrival not in get_args(Arrival):
+            raise UsageError(f"arrival must be one of {', '.join(get_args(Arrival))}, got {self.arrival!r}")
+
+    def _check_phases(self) -> None:
+        names = [phase.name for phase in self.phases]
+        if not any(phase.record for phase in self.phases):
+            raise UsageError("nothing would be measured: at least one phase must be recorded")
+        if len(set(names)) != len(names):
+            raise UsageError(f"phases need names of their own, got {', '.join(names)}")
+        for phase in self.phases:
+            if phase.duration_ns < 1:
+                raise UsageError(f"phase {phase.name!r} has no duration; give it one, such as 10s")
+        requests = sum(int(phase.rate * phase.duration_ns // 10**9) for phase in self.phases)
+        if requests > MAX_REQUESTS:
+            raise UsageError(
+                f"{requests} requests are more than {MAX_REQUESTS}: lower the rate or the duration"
+            )
+        for threshold in self.thresholds:
+            if threshold.phase is not None and threshold.phase not in names:
+                raise UsageError(
+                    f"threshold {threshold.expr!r}: no phase is called {threshold.phase!r}; "
+                    f"there are {', '.join(names)}"
+                )
+
+    def _check_mix(self) -> None:
+        if not self.mix or any(entry.weight < 0 for entry in self.mix) or not self.total_weight:
+            raise UsageError("a mix needs weights of at least 0, and one above")
+        if self.total_weight > 10_000:
+            raise UsageError(f"the weights of a mix must sum to at most 10000, got {self.total_weight}")
+
+    @property
+    def total_weight(self) -> int:
+        """Sum of the weights of the mix."""
+        return sum(entry.weight for entry in self.mix)
+
+    @classmethod
+    def from_flags(
+        cls,
+        *,
+        rate: str | int | float = 1000,
+        duration: str = "10s",
+        warmup: str = "3s",
+    ) -> Scenario:
+        """Make what ``nadows bench --rps 1000 --duration 10s`` runs: a warm-up and one steady phase."""
+        steady = LoadPhase(STEADY, parse_rate(rate, "--rps"), parse_duration(duration, "--duration"))
+        scenario = cls(name="bench", phases=(steady,))
+        return scenario.with_warmup(warmup)
+
+    def with_rate(self, rate: str | int | float) -> Scenario:
+        """Change the rate of all phases, of which only one may be recorded."""
+        self._only_recorded("--rps")
+        value = parse_rate(rate, "--rps")
+        return replace(self, phases=tuple(replace(phase, rate=value) for phase in self.phases))
+
+    def with_duration(self, duration: str) -> Scenario:
+        """Change the duration of the one recorded phase."""
+        only = self._only_recorded("--duration")
+        longer = replace(only, duration_ns=parse_duration(duration, "--duration"))
+        return replace(self, phases=tuple(longer if phase is only else phase for phase in self.phases))
+
+    def with_warmup(self, warmup: str) -> Scenario:
+        """Replace what is not recorded by a warm-up at the first recorded rate; ``0s`` for none."""
+        duration_ns = parse_duration(warmup, "--warmup")
+        recorded = tuple(phase for phase in self.phases if phase.record)
+        first = LoadPhase(WARMUP, recorded[0].rate, duration_ns, record=False)
+        return replace(self, phases=(first, *recorded) if duration_ns else recorded)
+
+    def _only_recorded(self, flag: str) -> LoadPhase:
+        recorded = [phase for phase in self.phases if phase.record]
+        if len(recorded) > 1:
+            raise UsageError(
+                f"{flag} does not say which phase of scenario {self.name!r} is meant; change the file instead"
+            )
+        return recorded[0]
+
+    def with_thresholds(self, exprs: Sequence[str]) -> Scenario:
+        """Add conditions to those it has."""
+        return replace(self, thresholds=(*self.thresholds, *map(Threshold.parse, exprs)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what identifies the work, in plain values: same dictionary, same work."""
+        return {
+            "name": self.name,
+            "about": self.about,
+            "phase": [
+                {
+                    "name": phase.name,
+                    "rate": _number(phase.rate),
+                    "duration_ns": phase.duration_ns,
+                    "record": phase.record,
+                }
+                for phase in self.phases
+            ],
+            "mix": [
+                {"op": "place_order", "price": entry.price, "weight": entry.weight} for entry in self.mix
+            ],
+            "threshold": [{"expr": each.expr, "phase": each.phase} for each in self.thresholds],
+            "target": {"flow": self.flow},
+            "load": {
+                "arrival": self.arrival,
+                "connections": self.connections,
+                "product": self.product,
+                "seed": self.seed,
+                "timeout_ns": self.timeout_ns,
+            },
+        }
+
+    def sha256(self) -> str:
+        """Hash the work: runs with equal hashes may be compared. Name, text and thresholds do not count."""
+        work = {
+            key: value for key, value in self.as_dict().items() if key not in {"name", "about", "threshold"}
+        }
+        return hashlib.sha256(msgspec.json.encode(work, order="deterministic")).hexdigest()
+
+
+def _number(rate: Fraction) -> int | float:
+    return int(rate) if rate.denominator == 1 else float(rate)

@@ -23,11 +23,13 @@ OVERALL_PERCENT: Final = 95.0
 COMPLETE: Final = (
     "account.py",
     "book.py",
+    "desk.py",
     "error_codes.py",
     "errors.py",
     "messages/*.py",
     "network.py",
     "pacing.py",
+    "products.py",
     "session.py",
     "signing/*.py",
     "units.py",

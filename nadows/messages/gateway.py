@@ -33,6 +33,7 @@ from nadows.messages.wire import (
     request_id,
     serde_words,
     unknown_variant,
+    unreadable,
 )
 from nadows.units import Millis
 
@@ -235,7 +236,7 @@ def decode_gateway_request(frame: bytes | str) -> Execute | Query:
             query: Query = _QUERY.decode(frame)
             return query
     except FOREIGN as error:
-        raise _unreadable(frame, error) from error
+        raise unreadable(frame, error, _complaint, _id_of) from error
     if len(found) > 1:
         raise UnreadableRequest("error parsing request: expected one execute, got several", frame)
     execute: Execute = found[0]
@@ -245,17 +246,6 @@ def decode_gateway_request(frame: bytes | str) -> Execute | Query:
 def encode_gateway_request(request: Execute | Query) -> bytes:
     """Write a request, ready to send: an execute in its envelope, a query as it is."""
     return encode_execute(request) if isinstance(request, Execute) else encode(request)
-
-
-def _unreadable(frame: bytes | str, error: Exception) -> UnreadableRequest:
-    shown = malformed(error, frame).frame
-    try:
-        body = _ANYTHING.decode(frame)
-    except FOREIGN as broken:
-        return UnreadableRequest(f"error parsing request: {broken}", shown)
-    if not isinstance(body, dict):
-        return UnreadableRequest("error parsing request: invalid type, expected a map", shown)
-    return UnreadableRequest(f"error parsing request: {_complaint(body, error)}", shown, _id_of(body))
 
 
 def _complaint(body: dict[str, Any], error: Exception) -> str:

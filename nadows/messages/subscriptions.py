@@ -18,10 +18,9 @@ from nadows.messages.wire import (
     WireStruct,
     decoder,
     encode,
-    malformed,
-    request_id,
     serde_words,
     unknown_variant,
+    unreadable,
 )
 from nadows.units import Millis
 
@@ -283,7 +282,6 @@ Request = (
 _KINDS: Final[tuple[Any, ...]] = Request.__args__
 _METHODS: Final = tuple(str(kind.__struct_config__.tag) for kind in _KINDS)
 _REQUEST: Final = decoder(Request)
-_ANYTHING: Final = decoder(Any)
 
 
 def decode_stream_request(frame: bytes | str) -> Request:
@@ -295,7 +293,7 @@ def decode_stream_request(frame: bytes | str) -> Request:
     try:
         request: Request = _REQUEST.decode(frame)
     except FOREIGN as error:
-        raise _unreadable(frame, error) from error
+        raise unreadable(frame, error, _complaint) from error
     for stream in _streams_of(request):
         problem = stream.problem()
         if problem is not None:
@@ -309,17 +307,6 @@ def _streams_of(request: Request) -> tuple[Stream, ...]:
     if isinstance(request, SubscribeMulti | UnsubscribeMulti):
         return request.streams
     return ()
-
-
-def _unreadable(frame: bytes | str, error: Exception) -> UnreadableRequest:
-    shown = malformed(error, frame).frame
-    try:
-        body = _ANYTHING.decode(frame)
-    except FOREIGN as broken:
-        return UnreadableRequest(f"error parsing request: {broken}", shown)
-    if not isinstance(body, dict):
-        return UnreadableRequest("error parsing request: invalid type, expected a map", shown)
-    return UnreadableRequest(f"error parsing request: {_complaint(body, error)}", shown, request_id(body))
 
 
 def _complaint(body: dict[str, Any], error: Exception) -> str:

@@ -11,7 +11,7 @@ A member that may be missing defaults to ``UNSET``, a member that may be ``null`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -206,6 +206,30 @@ def request_id(body: dict[str, Any]) -> int:
     """Find the id in a request that cannot be read as a whole; 0 if it is not a usable one."""
     value = body.get("id")
     return value if type(value) is int and value >= 0 else 0
+
+
+def unreadable(
+    frame: bytes | str,
+    error: Exception,
+    complain: Callable[[dict[str, Any], Exception], str],
+    find_id: Callable[[dict[str, Any]], int] = request_id,
+) -> UnreadableRequest:
+    """Translate one of `FOREIGN` that a request raised, in the words of the venue as far as they are known.
+
+    Args:
+        frame: The request.
+        error: What it raised.
+        complain: Words the complaint about a request that is an object.
+        find_id: Finds the id in such a request.
+    """
+    shown = malformed(error, frame).frame
+    try:
+        body = read(_decoder_of(Any), frame)
+    except MalformedFrame as broken:
+        return UnreadableRequest(f"error parsing request: {broken.reason}", shown)
+    if not isinstance(body, dict):
+        return UnreadableRequest("error parsing request: invalid type, expected a map", shown)
+    return UnreadableRequest(f"error parsing request: {complain(body, error)}", shown, find_id(body))
 
 
 def malformed(error: Exception, frame: bytes | str) -> MalformedFrame:

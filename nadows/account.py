@@ -280,6 +280,19 @@ class Account:
         """Orders that are not done, oldest first; those UNKNOWN included."""
         return (order for order in self.orders.values() if not order.is_done)
 
+    def lines(self) -> Iterator[str]:
+        """Everything known, as lines of text in an order that does not depend on how it came to be known."""
+        yield f"account {self.subaccount} {self.watermark} {self.duplicate_fills}"
+        for digest, order in sorted(self.orders.items()):
+            yield (
+                f"order {digest} {order.product_id} {order.is_buy} {order.price} {order.qty} {order.client_id} "
+                f"{order.status.value} {order.updated} {order.notional} {order.fees} {order.filled_qty} "
+                f"{order.told_qty} {order.reason!r}"
+            )
+        for key, position in sorted(self.positions.items()):
+            yield f"position {key} {position.amount} {position.v_quote} {position.timestamp}"
+        yield from (f"fill {index} {digest}" for index, digest in sorted(self._seen))
+
     # -- inside ------------------------------------------------------------------------------
 
     def _order(self, digest: str, product_id: int, *, is_buy: bool) -> TrackedOrder:

@@ -8,6 +8,7 @@ same machine; none of them decides anything itself.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ class Desk:
             data only.
         authenticate: Builds the signed authentication; needed for ``order_update``.
         serial: Speak to the serial gateway (``/v1/ws``).
-        rng: Source of jitter.
+        rng: Source of jitter, for this desk alone: a replay repeats its draws.
+        snapshot_depth: Levels a side to ask for, and so how deep a snapshot proves the book.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class Desk:
         authenticate: Authenticator | None = None,
         serial: bool = False,
         rng: random.Random,
+        snapshot_depth: int = SNAPSHOT_DEPTH,
     ) -> None:
         self.streams = StreamSession(authenticate)
         self.gateway = GatewaySession(serial=serial)
@@ -145,6 +148,7 @@ class Desk:
         self.failed_snapshots = 0
         """Snapshots that could not be used: refused, lost, broken, or too old to join the updates."""
         self._rng = rng
+        self._snapshot_depth = snapshot_depth
         self._snapshots: dict[int, _Snapshots] = {}
         self._waiting: dict[int, _Waiting] = {}
         self._down = {STREAMS: _Downtime(), GATEWAY: _Downtime()}
@@ -334,6 +338,22 @@ class Desk:
         self._ask_snapshots(now_ns)
         return self._take_news()
 
+    # -- what it knows ------------------------------------------------------------------------
+
+    def state_hash(self) -> str:
+        """Hash everything known of the market and of one's own trading (sha-256, hex).
+
+        Desks that were told the same have the same hash, on any machine and at any speed: books with all
+        their levels and counters, orders, positions, and which fills were seen.
+        """
+        parts = [
+            f"book {book.digest()} {book.updates} {book.gaps} {book.repeats}"
+            for _, book in sorted(self.books.items())
+        ]
+        if self.account is not None:
+            parts += self.account.lines()
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
     # -- inside: events -----------------------------------------------------------------------
 
     def _take_news(self) -> list[DeskEvent]:
@@ -437,7 +457,7 @@ class Desk:
                 snapshots.not_before_ns = now_ns + snapshots.retry.next()
                 self.snapshots += 1
                 self.query(
-                    messages.MarketLiquidityQuery(product_id=product, depth=SNAPSHOT_DEPTH),
+                    messages.MarketLiquidityQuery(product_id=product, depth=self._snapshot_depth),
                     now_ns=now_ns,
                     on_reply=self._on_snapshot(product),
                 )
@@ -456,7 +476,7 @@ class Desk:
             if not book.needs_snapshot:
                 return
             try:
-                book.load(_snapshot(reply), depth=SNAPSHOT_DEPTH)
+                book.load(_snapshot(reply), depth=self._snapshot_depth)
             except NadowsError:
                 # Refused, lost, broken, or older than the updates kept: the next try is already timed.
                 self.failed_snapshots += 1

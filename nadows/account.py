@@ -285,8 +285,8 @@ class Account:
         yield f"account {self.subaccount} {self.watermark} {self.duplicate_fills}"
         for digest, order in sorted(self.orders.items()):
             yield (
-                f"order {digest} {order.product_id} {order.is_buy} {order.price} {order.qty} {order.client_id} "
-                f"{order.status.value} {order.updated} {order.notional} {order.fees} {order.filled_qty} "
+                f"order {digest} {order.product_id} {order.is_buy} {order.price} {order.qty} "
+                f"{order.client_id} {order.status.value} {order.updated} {order.notional} {order.fees} {order.filled_qty} "
                 f"{order.told_qty} {order.reason!r}"
             )
         for key, position in sorted(self.positions.items()):

@@ -25,7 +25,7 @@ from typing import Any, Protocol, TextIO
 Line = dict[str, Any]
 
 
-class Peer(Protocol):
+class Library(Protocol):
     """What is measured: a library that makes orders."""
 
     def frame(self, nonce: int) -> bytes:
@@ -35,18 +35,17 @@ class Peer(Protocol):
         """Return the digest of the same order, hex."""
 
 
-def official_sdk(setup: Line) -> Peer:
+def official_sdk(setup: Line) -> Library:
     """Wrap the SDK's own ``place_order``, up to the bytes it would post."""
     engine = import_module("nado_protocol.engine_client.execute")
     types = import_module("nado_protocol.engine_client.types")
     product_id, client_id, fields = setup["product_id"], setup["id"], setup["order"]
 
-    class Encoder(engine.EngineExecuteClient):  # type: ignore[misc]  # the SDK is not there for the type checker
-        def _execute(self, req: Any) -> bytes:
-            # What `requests` does with the json= that the SDK gives it; sending is not measured.
-            return json.dumps(req.dict()).encode()
+    def encode(request: Any) -> bytes:
+        # What `requests` does with the json= that the SDK gives it; sending is not measured.
+        return json.dumps(request.dict()).encode()
 
-    client = Encoder(
+    client = engine.EngineExecuteClient(
         types.EngineClientOpts(
             url="http://127.0.0.1:9/v1",
             signer=setup["key"],
@@ -54,6 +53,7 @@ def official_sdk(setup: Line) -> Peer:
             endpoint_addr=setup["endpoint"],
         )
     )
+    client._execute = encode
 
     class Sdk:
         def frame(self, nonce: int) -> bytes:
@@ -80,15 +80,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def serve(lines: Iterable[str], out: TextIO, make_peer: Callable[[Line], Peer]) -> None:
+def serve(lines: Iterable[str], out: TextIO, make_library: Callable[[Line], Library]) -> None:
     """Answer the set-up and then every round, until there are no more lines."""
     requests = (json.loads(line) for line in lines)
-    peer = make_peer(next(requests))
+    library = make_library(next(requests))
     _answer(out, {"versions": versions()})
     for request in requests:
         nonces = range(request["first_nonce"], request["first_nonce"] + request["count"])
-        cpu_ns, frames = timed(peer.frame, nonces)
-        digests = [peer.digest(nonce) for nonce in nonces]
+        cpu_ns, frames = timed(library.frame, nonces)
+        digests = [library.digest(nonce) for nonce in nonces]
         _answer(out, {"cpu_ns": cpu_ns, "frames": [frame.decode() for frame in frames], "digests": digests})
 
 

@@ -352,7 +352,7 @@ class StreamSession:
             case _Kind.UNSUBSCRIBE:
                 assert asked.stream is not None
                 events.append(Unsubscribed(asked.stream))
-            case _Kind.PING:
+            case _:
                 clock = message.clock if isinstance(message, Ack) else None
                 if clock is not None:
                     events.append(Pong(now_ns - asked.sent_ns, int(clock.server_time)))

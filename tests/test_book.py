@@ -325,6 +325,7 @@ def test_questions_about_the_market() -> None:
     bought = book.sweep(2 * E18)
     assert (2 * E18, (101 + 103) * E18 * E18, 103 * E18, True) == tuple(bought)
     assert 102 * E18 == bought.avg_price
+    assert 101 * E18 == book.sweep(E18).worst_price
     sold = book.sweep(-9 * E18)
     assert (5 * E18, 98 * E18, False) == (sold.qty, sold.worst_price, sold.complete)
     assert (3 * E18, E18) == book.liquidity(E18 // 100)

@@ -1,0 +1,466 @@
+"""The desk: state first, snapshots when needed, and the fate of every request."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from typing import Any
+
+import pytest
+
+from nadows import messages
+from nadows.account import OrderStatus
+from nadows.book import BookState
+from nadows.desk import GATEWAY, STREAMS, BookChanged, Desk, DeskEvent, Disconnected, Reconnected, checked
+from nadows.errors import NadowsError, OrderUnknown, Rejected, TransportError, UsageError
+from nadows.messages import Reply, Stream
+from nadows.session import ACK_TIMEOUT_NS, Overdue, Restored, Subscribed, SubscribeRefused
+from nadows.signing import (
+    Appendix,
+    Domain,
+    SignedCancelAndPlace,
+    SignedOrder,
+    Signer,
+    Subaccount,
+    sign_cancel_and_place,
+    sign_cancel_orders,
+    sign_order,
+)
+from nadows.units import Nanos
+
+E18 = 10**18
+SIGNER = Signer(b"\x01" * 32)
+SENDER = Subaccount.of(SIGNER.address)
+DOMAIN = Domain(763373, "0x698D87105274292B5673367DEC81874Ce3633Ac2")
+DEPTH = Stream.book_depth(4)
+
+
+def frame(**members: Any) -> bytes:
+    return json.dumps(members).encode()
+
+
+def ack(request_id: int) -> bytes:
+    return frame(result=None, id=request_id)
+
+
+def depth(last: int, newest: int, **sides: list[list[str]]) -> bytes:
+    return frame(
+        type="book_depth",
+        last_max_timestamp=str(last),
+        min_timestamp=str(newest),
+        max_timestamp=str(newest),
+        product_id=4,
+        **({"bids": [], "asks": []} | sides),
+    )
+
+
+def liquidity(taken: int, **other: Any) -> bytes:
+    data = {"bids": [["99", "1"]], "asks": [["101", "1"]], "product_id": 4, "timestamp": str(taken)}
+    return frame(status="success", data=data | other, request_type="query_market_liquidity")
+
+
+def make_desk(*, private: bool = False) -> Desk:
+    return Desk(
+        subaccount=SENDER.hex if private else None,
+        authenticate=(lambda request_id: frame(method="authenticate", id=request_id)) if private else None,
+        rng=random.Random(1),
+    )
+
+
+def asked(desk: Desk) -> list[str]:
+    """What the gateway is asked now, by type."""
+    requests = [json.loads(request) for request in desk.gateway.frames_to_send()]
+    return [request.get("type") or next(iter(request)) for request in requests]
+
+
+def with_book() -> Desk:
+    """Both lines up, depth of product 4 subscribed, its snapshot asked for."""
+    desk = make_desk()
+    desk.subscribe(DEPTH, 0)
+    desk.gateway_connected(0)
+    desk.streams_connected(0)
+    desk.stream_frame(ack(1), 1)
+    assert ["market_liquidity"] == asked(desk)
+    return desk
+
+
+def place(nonce: int = 1) -> SignedOrder:
+    return sign_order(SIGNER, DOMAIN, 4, SENDER, 100 * E18, E18, 2**32 - 1, nonce, Appendix().value, id=7)
+
+
+class TestBooks:
+    """Books and their snapshots."""
+
+    def test_book_becomes_live(self) -> None:
+        """Connected, subscribed, acknowledged, asked for a snapshot, joined: LIVE, and each step is told."""
+        desk = make_desk()
+        assert desk.subscribe(DEPTH, 0)
+        assert not desk.subscribe(DEPTH, 0)
+        assert BookState.STALE is desk.books[4].state
+        assert [] == desk.gateway_connected(0)
+
+        assert [BookChanged(4, BookState.SYNCING)] == desk.streams_connected(0)
+        # No snapshot before the acknowledgement: updates are complete only from there on.
+        assert [] == asked(desk)
+        events = desk.stream_frame(depth(0, 10), 1)
+        assert ["book_depth"] == [
+            event.__struct_config__.tag for event in events if hasattr(event, "__struct_config__")
+        ]
+        assert [Subscribed(DEPTH), Restored()] == desk.stream_frame(ack(1), 2)
+        assert ["market_liquidity"] == asked(desk)
+
+        assert [BookChanged(4, BookState.LIVE)] == desk.gateway_frame(liquidity(15), 3)
+        assert (1, 0) == (desk.snapshots, desk.failed_snapshots)
+        assert 15 == desk.books[4].max_timestamp
+
+    def test_gap_asks_again(self) -> None:
+        """A hole takes the book down, is told, and leads to one new snapshot."""
+        desk = with_book()
+        desk.gateway_frame(liquidity(15), 2)
+        desk.stream_frame(depth(10, 20), 3)
+
+        events = desk.stream_frame(depth(25, 30), 4)
+        assert BookChanged(4, BookState.SYNCING) in events
+        assert ["market_liquidity"] == asked(desk)
+        assert [BookChanged(4, BookState.LIVE)] == desk.gateway_frame(liquidity(35), 5)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(liquidity(5), id="too old to join"),
+            pytest.param(liquidity(20, bids=[["1e3", "1"]]), id="broken"),
+            pytest.param(
+                frame(
+                    status="failure",
+                    error_code=1000,
+                    error="slow down",
+                    request_type="query_market_liquidity",
+                ),
+                id="refused",
+            ),
+        ],
+    )
+    def test_snapshot_that_cannot_be_used(self, answer: bytes) -> None:
+        """It is asked for again, later each time, and the updates stay kept."""
+        desk = with_book()
+        desk.stream_frame(depth(9, 10), 2)
+        asked_at, now = [], 1
+        for failures in range(1, 6):
+            assert [] == desk.gateway_frame(answer, now)
+            assert failures == desk.failed_snapshots
+            requests = asked(desk)
+            if not requests:
+                due = desk.next_deadline()
+                assert due is not None
+                assert [] == desk.tick(due - 1) == asked(desk)
+                now = due
+                desk.tick(now)
+                requests = asked(desk)
+            assert ["market_liquidity"] == requests
+            asked_at.append(now)
+        # The first retry is at once; the later ones are drawn from windows that double from 100 ms.
+        waits = [later - earlier for earlier, later in itertools.pairwise(asked_at)]
+        assert 1 == asked_at[0]
+        assert all(0 < wait <= 100_000_000 * 2**retry for retry, wait in enumerate(waits))
+
+        assert [BookChanged(4, BookState.LIVE)] == desk.gateway_frame(liquidity(15), now)
+
+    def test_one_snapshot_at_a_time(self) -> None:
+        """While one is in flight nothing else is asked for that book."""
+        desk = with_book()
+        desk.stream_frame(depth(0, 10), 2)
+        desk.stream_frame(depth(11, 20), 3)
+
+        assert [] == asked(desk)
+
+    def test_snapshot_asked_for_on_an_earlier_connection_is_not_taken(self) -> None:
+        """It may miss what happened while nothing was subscribed."""
+        desk = with_book()
+        desk.streams_lost("cut", 2)
+        desk.streams_connected(3)
+        assert [] == desk.gateway_frame(liquidity(15), 4)
+        assert BookState.SYNCING is desk.books[4].state
+
+        desk.stream_frame(ack(2), 5)
+        assert ["market_liquidity"] == asked(desk)
+        assert [BookChanged(4, BookState.LIVE)] == desk.gateway_frame(liquidity(20), 6)
+
+    def test_snapshot_answered_after_unsubscribing(self) -> None:
+        """Nobody wants it any more; the book is STALE."""
+        desk = with_book()
+        assert desk.unsubscribe(DEPTH, 2)
+        assert not desk.unsubscribe(DEPTH, 2)
+
+        assert [BookChanged(4, BookState.STALE)] == desk.gateway_frame(liquidity(15), 3)
+        assert None is desk.next_deadline() or desk.next_deadline()
+
+    def test_gateway_lost_while_a_snapshot_is_awaited(self) -> None:
+        """It is asked for again on the next gateway connection."""
+        desk = with_book()
+        desk.gateway_lost("cut", 2)
+        assert 1 == desk.failed_snapshots
+        desk.tick(10**10)
+        assert [] == asked(desk)
+
+        desk.gateway_connected(10**10)
+        assert ["market_liquidity"] == asked(desk)
+
+    def test_subscribing_while_connected(self) -> None:
+        """Updates are kept from the moment the request is out."""
+        desk = make_desk()
+        desk.gateway_connected(0)
+        desk.streams_connected(0)
+        desk.subscribe(DEPTH, 1)
+
+        assert BookState.SYNCING is desk.books[4].state
+
+    def test_refused_subscription_leaves_a_stale_book(self) -> None:
+        """A product that the venue does not know never becomes LIVE, and is not asked for again."""
+        desk = make_desk()
+        desk.gateway_connected(0)
+        desk.subscribe(DEPTH, 0)
+        desk.streams_connected(0)
+        events = desk.stream_frame(frame(result=None, error="invalid product_id", id=1), 1)
+
+        assert [BookChanged(4, BookState.STALE)] == [e for e in events if isinstance(e, BookChanged)]
+        assert any(isinstance(event, SubscribeRefused) for event in events)
+        assert [] == asked(desk)
+
+    def test_unsubscribing_while_down(self) -> None:
+        """A book that is STALE already has nothing more to lose."""
+        desk = make_desk()
+        desk.subscribe(DEPTH, 0)
+
+        assert desk.unsubscribe(DEPTH, 1)
+        assert BookState.STALE is desk.books[4].state
+
+    def test_updates_of_products_without_a_book_pass(self) -> None:
+        """A stray update is an event like any other."""
+        desk = make_desk()
+        desk.streams_connected(0)
+
+        assert 1 == len(desk.stream_frame(depth(0, 10), 1))
+        assert {} == desk.books
+
+    def test_refusal_of_another_stream_touches_no_book(self) -> None:
+        """Only depth streams have books."""
+        desk = make_desk()
+        desk.subscribe(Stream.trade(4), 0)
+        desk.streams_connected(0)
+        events = desk.stream_frame(frame(result=None, error="no", id=1), 1)
+
+        assert [SubscribeRefused, Restored] == [type(event) for event in events]
+        assert not desk.unsubscribe(Stream.trade(4), 2)
+
+    def test_live_book_that_was_healed_meanwhile_ignores_a_second_snapshot(self) -> None:
+        """An answer that comes when the book is LIVE already changes nothing."""
+        desk = with_book()
+        desk.books[4].load(messages.MarketLiquidity((), (), 4, Nanos(12)))
+
+        assert [] == desk.gateway_frame(liquidity(15), 3)
+        assert 12 == desk.books[4].max_timestamp
+
+    def test_crossed_snapshot_is_told_and_asked_again(self) -> None:
+        """A snapshot that is crossed itself leaves the book SYNCING."""
+        desk = with_book()
+        events = desk.gateway_frame(liquidity(15, bids=[["102", "1"]]), 3)
+
+        assert [BookChanged(4, BookState.SYNCING)] == events
+        assert ["market_liquidity"] == asked(desk)
+
+
+class TestLines:
+    """Loss and return of the two connections."""
+
+    def test_reconnects_are_events(self) -> None:
+        """A loss is told once, the return with how long it took; the first connection is no return."""
+        desk = make_desk()
+        desk.subscribe(DEPTH, 0)
+        desk.streams_connected(0)
+        assert Reconnected not in map(type, desk.stream_frame(ack(1), 1))
+
+        lost = desk.streams_lost("cut", 100)
+        assert [BookChanged(4, BookState.STALE), Disconnected(STREAMS, "cut")] == lost
+        assert [] == desk.streams_lost("still down", 150)
+        desk.streams_connected(200)
+        assert Reconnected(STREAMS, 250) in desk.stream_frame(ack(2), 350)
+
+    def test_gateway_reconnects_are_events(self) -> None:
+        """The gateway has nothing to restore: it is back when it is connected."""
+        desk = make_desk()
+        assert [] == desk.gateway_connected(0)
+        assert [Disconnected(GATEWAY, "cut")] == desk.gateway_lost("cut", 10)
+        assert [Reconnected(GATEWAY, 20)] == desk.gateway_connected(30)
+
+    def test_losing_what_never_worked_is_not_told(self) -> None:
+        """A connection that was never restored is no loss to anybody."""
+        desk = make_desk()
+
+        assert [] == desk.streams_lost("refused", 1)
+
+    def test_overdue_ack(self) -> None:
+        """The driver is told to close the line."""
+        desk = make_desk()
+        desk.subscribe(Stream.trade(2), 0)
+        desk.streams_connected(0)
+
+        assert ACK_TIMEOUT_NS == desk.next_deadline()
+        assert [Overdue("subscribe trade")] == desk.tick(ACK_TIMEOUT_NS)
+
+
+class TestRequests:
+    """Orders and queries."""
+
+    def answers(self) -> tuple[list[Reply | NadowsError], Any]:
+        got: list[Reply | NadowsError] = []
+        return got, got.append
+
+    def private(self) -> Desk:
+        desk = make_desk(private=True)
+        desk.gateway_connected(0)
+        return desk
+
+    def test_order_is_followed_from_before_it_is_sent(self) -> None:
+        """The account knows it when its bytes leave; the answer makes it NEW."""
+        desk, order = self.private(), place()
+        got, on_reply = self.answers()
+        desk.place(order, now_ns=1, on_reply=on_reply)
+        assert desk.account is not None
+        tracked = desk.account.orders[order.digest]
+        assert (OrderStatus.PENDING_NEW, 7, True) == (tracked.status, tracked.client_id, tracked.is_buy)
+
+        desk.gateway_frame(
+            frame(status="success", signature=order.signature, data={"digest": order.digest}), 2
+        )
+        assert OrderStatus.NEW is tracked.status
+        assert ["success"] == [reply.status for reply in got if isinstance(reply, Reply)]
+
+    def test_refused_order(self) -> None:
+        """The refusal is kept with the order, and raised by `checked` as the exception of its code."""
+        desk, order = self.private(), place()
+        got, on_reply = self.answers()
+        desk.place(order, now_ns=1, on_reply=on_reply)
+        failure = {"status": "failure", "signature": order.signature, "error": "crosses", "error_code": 2008}
+        desk.gateway_frame(frame(**failure, request_type="execute_place_order"), 2)
+
+        assert desk.account is not None
+        assert (OrderStatus.REJECTED, "crosses") == (
+            desk.account.orders[order.digest].status,
+            desk.account.orders[order.digest].reason,
+        )
+        with pytest.raises(Rejected, match="2008 PostOnlyOrderCrossesBook: crosses"):
+            checked(got[0])
+
+    def test_refusal_without_words(self) -> None:
+        """A failure that says nothing is still a refusal."""
+        desk, order = self.private(), place()
+        got, on_reply = self.answers()
+        desk.place(order, now_ns=1, on_reply=on_reply)
+        desk.gateway_frame(frame(status="failure", signature=order.signature), 2)
+
+        assert desk.account is not None
+        assert "no reason given" == desk.account.orders[order.digest].reason
+        with pytest.raises(NadowsError, match="no reason given"):
+            checked(got[0])
+
+    @pytest.mark.parametrize("how", ["lost", "overdue"])
+    def test_unanswered_order_is_unknown(self, how: str) -> None:
+        """Neither a loss nor a time-out says what became of it."""
+        desk, order = self.private(), place()
+        got, on_reply = self.answers()
+        desk.place(order, now_ns=1, on_reply=on_reply, timeout_ns=10)
+        if how == "lost":
+            desk.gateway_lost("cut", 2)
+        else:
+            desk.tick(11)
+
+        assert desk.account is not None
+        assert OrderStatus.UNKNOWN is desk.account.orders[order.digest].status
+        (error,) = got
+        assert isinstance(error, OrderUnknown)
+        assert order.digest == error.digest
+        with pytest.raises(OrderUnknown):
+            checked(error)
+
+    def test_order_without_a_gateway_leaves_no_trace(self) -> None:
+        """Nothing was sent, so nothing is followed and the same order may be tried again."""
+        desk = make_desk(private=True)
+        _, on_reply = self.answers()
+        with pytest.raises(UsageError, match="not connected"):
+            desk.place(place(), now_ns=1, on_reply=on_reply)
+
+        assert desk.account is not None
+        assert {} == desk.account.orders
+
+    def test_order_of_a_desk_without_an_account(self) -> None:
+        """A desk that follows no account sends and answers all the same."""
+        desk, order = make_desk(), place()
+        desk.gateway_connected(0)
+        got, on_reply = self.answers()
+        desk.place(order, now_ns=1, on_reply=on_reply)
+        desk.gateway_frame(frame(status="success", signature=order.signature), 2)
+        desk.place(place(2), now_ns=3, on_reply=on_reply)
+        desk.gateway_lost("cut", 4)
+
+        assert [Reply, OrderUnknown] == list(map(type, got))
+
+    def test_replacement_is_followed(self) -> None:
+        """The answer carries the signature of the placement."""
+        desk, old, new = self.private(), place(1), place(2)
+        both: SignedCancelAndPlace = sign_cancel_and_place(
+            sign_cancel_orders(SIGNER, DOMAIN, SENDER, [4], [old.digest], 3), new
+        )
+        got, on_reply = self.answers()
+        desk.cancel_and_place(both, now_ns=1, on_reply=on_reply)
+        desk.gateway_frame(frame(status="success", signature=new.signature), 2)
+
+        assert desk.account is not None
+        assert OrderStatus.NEW is desk.account.orders[new.digest].status
+        assert 1 == len(got)
+
+    @pytest.mark.parametrize("how", ["lost", "overdue"])
+    def test_unanswered_query_may_be_asked_again(self, how: str) -> None:
+        """A query changes nothing, so its loss is only a failure of transport."""
+        desk = self.private()
+        got, on_reply = self.answers()
+        desk.query(messages.SymbolsQuery(), now_ns=1, on_reply=on_reply, timeout_ns=10)
+        if how == "lost":
+            desk.gateway_lost("cut", 2)
+        else:
+            desk.tick(11)
+
+        assert [TransportError] == list(map(type, got))
+
+    def test_private_events_feed_the_account(self) -> None:
+        """Fills, order updates and positions are applied before anybody sees them."""
+        desk = self.private()
+        desk.streams_connected(0)
+        desk.stream_frame(ack(1), 1)
+        position = frame(
+            type="position_change",
+            timestamp="5",
+            product_id=4,
+            subaccount=SENDER.hex,
+            isolated=False,
+            amount="3",
+            v_quote_amount="-300",
+            reason="match_orders",
+        )
+        desk.stream_frame(position, 2)
+
+        assert desk.account is not None
+        assert 3 == desk.account.position(4)
+
+    def test_private_events_without_an_account_pass(self) -> None:
+        """Anybody's fills are public; a desk without an account just hands them on."""
+        desk = make_desk()
+        desk.streams_connected(0)
+        events: list[DeskEvent] = desk.stream_frame(
+            frame(
+                type="order_update", timestamp="1", product_id=4, digest="0x1", amount="0", reason="filled"
+            ),
+            1,
+        )
+
+        assert 1 == len(events)

@@ -1,4 +1,4 @@
-"""The sample frames of `tests/data/frames.jsonl`: one JSON object a line, with name, channel and direction."""
+"""The sample frames of `tests/data/frames.jsonl`, each with its name, channel and direction."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ def test_trigger_request(sample: Sample) -> None:
 
 @of_channel("gateway", "recv")
 def test_gateway_reply(sample: Sample) -> None:
-    """An answer is written back equal, envelope and data, and its data is read by the request type it names."""
+    """An answer is written back equal, and so is its data, read by the request type that it names."""
     reply = m.decode_reply(sample.json)
 
     assert sample.frame == json.loads(m.encode(reply))

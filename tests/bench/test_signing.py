@@ -201,7 +201,7 @@ def test_serve_answers_line_by_line() -> None:
 
 
 def test_absent_library_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result says which libraries were there, and which were not: coincurve makes the SDK ten times faster."""
+    """A result says which libraries were there and which were not, for coincurve alone changes the ratio."""
 
     def version(name: str) -> str:
         if name == "coincurve":

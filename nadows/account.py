@@ -259,7 +259,7 @@ class Account:
                 return event.subaccount == self.subaccount and self._fill(event)
             case OrderUpdate():
                 return self._order_update(event)
-            case PositionChange():
+            case _:
                 return event.subaccount == self.subaccount and self._position(event)
 
     def reconcile_order(self, found: OrderObject) -> TrackedOrder:
@@ -286,8 +286,8 @@ class Account:
         for digest, order in sorted(self.orders.items()):
             yield (
                 f"order {digest} {order.product_id} {order.is_buy} {order.price} {order.qty} "
-                f"{order.client_id} {order.status.value} {order.updated} {order.notional} {order.fees} {order.filled_qty} "
-                f"{order.told_qty} {order.reason!r}"
+                f"{order.client_id} {order.status.value} {order.updated} {order.notional} {order.fees} "
+                f"{order.filled_qty} {order.told_qty} {order.reason!r}"
             )
         for key, position in sorted(self.positions.items()):
             yield f"position {key} {position.amount} {position.v_quote} {position.timestamp}"

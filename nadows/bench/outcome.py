@@ -150,8 +150,6 @@ class PhaseOutcome:
     kinds: dict[Kind, KindOutcome] = field(default_factory=dict)
     in_time: int = 0
     """Scheduled requests sent before the end of the phase."""
-    late: int = 0
-    """Scheduled requests sent more than the tolerance after they were due."""
     inflight_max: int = 0
     late_answers: int = 0
     """Answers that came after their request had been given up."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from nadows.errors import UsageError
 
-__all__ = ["TIME_UNITS", "parse_duration", "parse_rate", "show_ns"]
+__all__ = ["TIME_UNITS", "parse_duration", "parse_rate", "show_duration", "show_ns"]
 
 TIME_UNITS: Final = {
     "ns": 1,
@@ -43,6 +43,12 @@ def parse_duration(text: str, what: str = "duration") -> int:
     if duration_ns > 7 * 24 * TIME_UNITS["h"]:
         raise UsageError(f"{what} {text!r} is longer than a week; run something shorter")
     return duration_ns
+
+
+def show_duration(duration_ns: int) -> str:
+    """Write a duration exactly, in the largest unit that divides it: the inverse of `parse_duration`."""
+    unit = next(unit for unit, size in reversed(TIME_UNITS.items()) if duration_ns % size == 0)
+    return f"{duration_ns // TIME_UNITS[unit]}{unit}"
 
 
 def parse_rate(value: str | int | float, what: str = "rate") -> Fraction:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from nadows.bench.quantities import parse_duration, parse_rate
+from nadows.bench.quantities import parse_duration, parse_rate, show_duration
 from nadows.bench.thresholds import Threshold
 from nadows.errors import UsageError
 
@@ -165,15 +165,16 @@ class Scenario:
         return replace(self, thresholds=(*self.thresholds, *map(Threshold.parse, exprs)))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what identifies the work, in plain values: same dictionary, same work."""
+        """Return it as a scenario file would hold it, complete; `scenario_file.build` reads it back."""
         return {
+            "schema": 1,
             "name": self.name,
             "about": self.about,
             "phase": [
                 {
                     "name": phase.name,
                     "rate": _number(phase.rate),
-                    "duration_ns": phase.duration_ns,
+                    "duration": show_duration(phase.duration_ns),
                     "record": phase.record,
                 }
                 for phase in self.phases
@@ -181,14 +182,17 @@ class Scenario:
             "mix": [
                 {"op": "place_order", "price": entry.price, "weight": entry.weight} for entry in self.mix
             ],
-            "threshold": [{"expr": each.expr, "phase": each.phase} for each in self.thresholds],
-            "target": {"flow": self.flow},
+            "threshold": [
+                {"expr": each.expr} | ({"phase": each.phase} if each.phase else {})
+                for each in self.thresholds
+            ],
+            "target": {"kind": "sim", "flow": self.flow},
             "load": {
                 "arrival": self.arrival,
                 "connections": self.connections,
                 "product": self.product,
                 "seed": self.seed,
-                "timeout_ns": self.timeout_ns,
+                "timeout": show_duration(self.timeout_ns),
             },
         }
 

@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Final, Literal, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 import msgspec
 
@@ -15,7 +15,7 @@ from nadows.bench.scenario import Arrival, Flow, LoadPhase, MixEntry, Price, Sce
 from nadows.bench.thresholds import Threshold
 from nadows.errors import UsageError
 
-__all__ = ["find_scenario", "read_scenario", "scenario_names"]
+__all__ = ["build", "find_scenario", "read_scenario", "scenario_names"]
 
 
 class _Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +87,20 @@ def read_scenario(text: str, source: str) -> Scenario:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{source}: this is no TOML: {error}") from None
+    return build(table, source, text)
+
+
+def build(table: dict[str, Any], source: str, text: str = "") -> Scenario:
+    """Make a scenario of the contents of its file.
+
+    Args:
+        table: As TOML or JSON gives it.
+        source: What to call it in errors.
+        text: Where lines are looked up for errors.
+
+    Raises:
+        UsageError: As `read_scenario`.
+    """
     try:
         file = msgspec.convert(table, _File)
     except msgspec.ValidationError as error:

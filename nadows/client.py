@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -178,6 +179,8 @@ class Client:
         )
         self.router = Router()
         self._nonces = process_nonces()
+        # Two processes that trade one wallet must not draw alike.
+        self._nonces.restart(secrets.randbits(20))
         self._connect_timeout_ns = connect_timeout_ns
         self._ping_interval_ns = ping_interval_ns
         self._tap = tap

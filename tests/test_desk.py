@@ -104,9 +104,7 @@ class TestBooks:
         # No snapshot before the acknowledgement: updates are complete only from there on.
         assert [] == asked(desk)
         events = desk.stream_frame(depth(0, 10), 1)
-        assert ["book_depth"] == [
-            event.__struct_config__.tag for event in events if hasattr(event, "__struct_config__")
-        ]
+        assert [messages.BookDepth] == [type(event) for event in events]
         assert [Subscribed(DEPTH), Restored()] == desk.stream_frame(ack(1), 2)
         assert ["market_liquidity"] == asked(desk)
 

@@ -53,20 +53,21 @@ class Match(NamedTuple):
 
 
 class FilledOrder:
-    """An order with at least one match: its first and last one, and what it closed."""
+    """An order with at least one match: its first and last one, and sums over all of them; x18."""
 
-    __slots__ = ("closed_amount", "closed_entry", "first", "last", "realized_pnl", "side")
+    __slots__ = ("builder_fee", "closed_amount", "closed_entry", "first", "last", "realized_pnl", "side")
 
     def __init__(self, match: Match, side: MatchSide) -> None:
         self.first = self.last = match
         self.side = side
-        self.closed_amount = self.closed_entry = self.realized_pnl = 0
+        self.builder_fee = self.closed_amount = self.closed_entry = self.realized_pnl = 0
         self.add(match, side)
 
     def add(self, match: Match, side: MatchSide) -> None:
         """Count a further match of the order."""
         self.last = match
         self.side = side
+        self.builder_fee += side.builder_fee
         self.closed_amount += side.booking.closed_amount
         self.closed_entry += side.booking.closed_entry
         self.realized_pnl += side.booking.realized_pnl

@@ -63,6 +63,7 @@ class Engine:
     def fund(self, subaccount: str, now_ns: int, amount: int) -> Account:
         """Create the account with paper money in it."""
         account = self.ledger.open(subaccount)
+        account.created_s = now_ns // 10**9
         balance = self.ledger.deposit(account, QUOTE_ID, amount)
         self._tell_balance(self.stamp(now_ns), account, QUOTE_ID, balance, 0, "deposit_collateral")
         return account
@@ -107,6 +108,14 @@ class Engine:
         if order.order_type is OrderType.IOC and not traded:
             raise Refusal(2056, "An immediate-or-cancel order must cross the book, and this one does not.")
 
+    def refill(self, order: LiveOrder, qty: int, now_ns: int) -> None:
+        """Let a resting house order grow by *qty*, keeping its place in the queue."""
+        market = self.markets[order.product.product_id]
+        ts = self.stamp(now_ns)
+        market.book.grow(order, qty)
+        order.qty += qty
+        self._finish(market, ts)
+
     def cancel(self, order: LiveOrder, now_ns: int) -> None:
         """Take an open order out of the book."""
         self.cancel_all([order], now_ns)
@@ -138,10 +147,11 @@ class Engine:
             batch = market.take_batch()
             if batch is None:
                 continue
-            topic = Topic("book_depth", product_id)
-            if self.feed.wanted(topic):
+            audience = self.feed.audience(Topic("book_depth", product_id))
+            if audience is not None:
                 span = (batch.last_max_ns, batch.min_ns, batch.max_ns)
-                self.feed.publish(event_frames.book_depth(product_id, span, batch.bids, batch.asks), topic)
+                frame = event_frames.book_depth(product_id, span, batch.bids, batch.asks)
+                self.feed.publish(frame, audience)
 
     # The parts of a transaction.
 
@@ -219,10 +229,10 @@ class Engine:
         if not maker.leaves:
             self._forget(maker)
 
-        topic = Topic("trade", product.product_id)
-        if self.feed.wanted(topic):
+        audience = self.feed.audience(Topic("trade", product.product_id))
+        if audience is not None:
             frame = event_frames.trade(ts, product.product_id, price, qty, taker.is_bid)
-            self.feed.publish(frame, topic)
+            self.feed.publish(frame, audience)
         watched = [side for side in sides if self.feed.watches(side.order.account.subaccount)]
         for side in watched:
             self._tell_fill(ts, side, qty, price)
@@ -281,11 +291,11 @@ class Engine:
         market.touch(ts)
         top = market.new_top()
         if top is not None:
-            topic = Topic("best_bid_offer", market.product.product_id)
-            if self.feed.wanted(topic):
+            audience = self.feed.audience(Topic("best_bid_offer", market.product.product_id))
+            if audience is not None:
                 bid, ask = (top.bid_price, top.bid_qty), (top.ask_price, top.ask_qty)
                 frame = event_frames.best_bid_offer(ts, market.product.product_id, bid, ask)
-                self.feed.publish(frame, topic)
+                self.feed.publish(frame, audience)
 
     # Events.
 
@@ -299,8 +309,8 @@ class Engine:
         if not self.feed.watches(subaccount):
             return
         product_id = order.product.product_id
-        topics = _account_topics("order_update", product_id, subaccount)
-        if self.feed.wanted(*topics):
+        audience = self.feed.audience(*_account_topics("order_update", product_id, subaccount))
+        if audience is not None:
             if match is not None and self.switches.fill_fields_in_order_update:
                 match = (self._shown(order, match[0]), match[1])
             else:
@@ -314,13 +324,13 @@ class Engine:
                 filled=match,
                 client_id=order.client_id,
             )
-            self.feed.publish(frame, *topics)
+            self.feed.publish(frame, audience)
 
     def _tell_fill(self, ts: int, side: MatchSide, qty: int, price: int) -> None:
         order = side.order
         product_id = order.product.product_id
-        topics = _account_topics("fill", product_id, order.account.subaccount)
-        if not self.feed.wanted(*topics):
+        audience = self.feed.audience(*_account_topics("fill", product_id, order.account.subaccount))
+        if audience is None:
             return
         idx = (
             f'"{self.submission_idx}"' if self.switches.submission_idx_as_string else str(self.submission_idx)
@@ -339,36 +349,35 @@ class Engine:
             submission_idx=idx,
             client_id=order.client_id,
         )
-        self.feed.publish(frame, *topics)
+        self.feed.publish(frame, audience)
 
     def _tell_position(self, ts: int, side: MatchSide) -> None:
         account, product, booking = side.order.account, side.order.product, side.booking
-        self._tell_balance(
-            ts, account, product.product_id, booking.post_amount, booking.post_v_quote, "match_orders"
-        )
+        v_quote = booking.post_quote if product.is_perp else 0
+        self._tell_balance(ts, account, product.product_id, booking.post_amount, v_quote, "match_orders")
         if not product.is_perp:
-            self._tell_balance(ts, account, QUOTE_ID, account.spots[QUOTE_ID], 0, "match_orders")
+            self._tell_balance(ts, account, QUOTE_ID, booking.post_quote, 0, "match_orders")
 
     def _tell_balance(
         self, ts: int, account: Account, product_id: int, amount: int, v_quote: int, reason: str
     ) -> None:
-        topics = _account_topics("position_change", product_id, account.subaccount)
-        if self.feed.wanted(*topics):
+        audience = self.feed.audience(*_account_topics("position_change", product_id, account.subaccount))
+        if audience is not None:
             frame = event_frames.position_change(ts, product_id, account.subaccount, amount, v_quote, reason)
-            self.feed.publish(frame, *topics)
+            self.feed.publish(frame, audience)
 
     def _tell_candles(self, market: Market) -> None:
-        """Send the forming bars to whoever watches them; the journal gets them only then."""
+        """Send the forming bars."""
         product_id = market.product.product_id
         for granularity in GRANULARITIES:
             topic = Topic("latest_candlestick", product_id, None, granularity)
-            bar = market.candles.forming(granularity)
-            if bar is None or not self.feed.has_listeners(topic):
+            audience, bar = self.feed.audience(topic), market.candles.forming(granularity)
+            if audience is None or bar is None:
                 continue
             start = str(bar.start * 1000) if self.switches.numeric_candle_time else f'"{bar.start}"'
             prices = (bar.open, bar.high, bar.low, bar.close)
             frame = event_frames.latest_candlestick(start, product_id, granularity, prices, bar.volume)
-            self.feed.publish(frame, topic)
+            self.feed.publish(frame, audience)
 
 
 def _account_topics(type_: str, product_id: int, subaccount: str) -> tuple[Topic, Topic]:

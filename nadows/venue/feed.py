@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["Feed", "Topic"]
+__all__ = ["Audience", "Feed", "Topic"]
+
+
+Audience = dict[int, None]
+"""Connections in the order in which they subscribed; a dictionary, as the order must not depend on hashes."""
+
+_JOURNAL_ONLY: Final[Audience] = {}
 
 
 class Topic(NamedTuple):
@@ -34,8 +40,7 @@ class Feed:
     def __init__(self, journal: Callable[[bytes], None] | None = None) -> None:
         self.outbox: list[tuple[int, bytes]] = []
         self.journal = journal
-        # Dictionaries rather than sets: the order of delivery must not depend on hashes.
-        self._listeners: dict[Topic, dict[int, None]] = {}
+        self._listeners: dict[Topic, Audience] = {}
         self._topics: dict[int, dict[Topic, None]] = {}
         # How many listened-to topics there are of each type and of each subaccount: most events of most
         # accounts interest nobody, and this says so with one look.
@@ -76,34 +81,32 @@ class Feed:
         return list(self._topics.get(connection, ()))
 
     def listens(self, type_: str) -> bool:
-        """Whether anybody listens to any topic of this type."""
-        return self._types[type_] > 0
-
-    def has_listeners(self, topic: Topic) -> bool:
-        """Whether anybody listens to just this topic."""
-        return topic in self._listeners
+        """Whether events of this type interest anybody, the journal included."""
+        return self.journal is not None or self._types[type_] > 0
 
     def watches(self, subaccount: str) -> bool:
         """Whether events of this subaccount interest anybody, the journal included."""
         return self.journal is not None or subaccount in self._subaccounts
 
-    def wanted(self, *topics: Topic) -> bool:
-        """Whether an event of any of these topics must be written at all."""
-        if self.journal is not None:
-            return True
-        listeners = self._listeners
-        return any(topic in listeners for topic in topics)
+    def audience(self, topic: Topic, other: Topic | None = None) -> Audience | None:
+        """Return who gets an event of *topic* (or of *other*, each connection once); ``None`` for nobody.
 
-    def publish(self, frame: bytes, *topics: Topic) -> None:
-        """Send *frame* to all who listen to one of *topics*."""
+        Ask before writing the event, and pass what comes back to `publish`.
+        """
+        found = self._listeners.get(topic)
+        if other is not None:
+            more = self._listeners.get(other)
+            if more is not None:
+                found = more if found is None else found | more
+        if found is None and self.journal is not None:
+            return _JOURNAL_ONLY
+        return found
+
+    def publish(self, frame: bytes, audience: Audience) -> None:
+        """Send *frame* to those whom `audience` found."""
         if self.journal is not None:
             self.journal(frame)
-        listeners = self._listeners
-        found = [listeners[topic] for topic in topics if topic in listeners]
-        if not found:
-            return
-        connections = found[0] if len(found) == 1 else {c: None for group in found for c in group}
-        self.outbox.extend([(connection, frame) for connection in connections])
+        self.outbox.extend([(connection, frame) for connection in audience])
 
     def send(self, connection: int, frame: bytes) -> None:
         """Send one frame, an answer for example, to one connection."""

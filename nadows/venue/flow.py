@@ -273,9 +273,11 @@ class StandingQuotes:
                 continue
             missing.discard(price)
             level = market.book.side(is_bid).levels.get(price)
-            held = sum(order.leaves for order in level or () if order.account is self._maker)
-            lacking = abs(target) - held
-            if lacking:
+            resting = next((order for order in level or () if order.account is self._maker), None)
+            lacking = abs(target) - (0 if resting is None else resting.leaves)
+            if resting is not None and lacking:
+                self._engine.refill(resting, lacking, now_ns)
+            elif lacking:
                 amount = lacking if is_bid else -lacking
                 order = self._engine.house_order(self._maker, product, price, amount, OrderType.POST_ONLY)
                 self._engine.place(order, now_ns)

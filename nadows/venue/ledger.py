@@ -48,9 +48,12 @@ class Booking(NamedTuple):
     quote: int
     """Quote balance change, net of fees."""
     pre_amount: int
-    pre_v_quote: int
+    pre_quote: int
+    """Virtual quote of the position, or the USDT0 balance if the product is spot; before the fill."""
     post_amount: int
-    post_v_quote: int
+    post_quote: int
+    entry: int
+    """Entry cost of what is open after the fill; 0 for spot."""
     closed_amount: int
     closed_entry: int
     realized_pnl: int
@@ -71,14 +74,15 @@ class Health(NamedTuple):
 class Account:
     """One subaccount. ``house`` accounts quote for the venue itself and are not checked for health."""
 
-    __slots__ = ("address", "house", "linked_signer", "orders", "perps", "spots", "subaccount", "tx_nonce")
+    __slots__ = ("address", "created_s", "house", "linked_signer", "orders", "perps", "spots", "subaccount")
 
     def __init__(self, subaccount: str, *, house: bool = False) -> None:
         self.subaccount = subaccount
         self.address = subaccount[:42]
         self.house = house
         self.linked_signer: str | None = None
-        self.tx_nonce = 0
+        self.created_s = 0
+        """Unix seconds."""
         self.spots: dict[int, int] = {QUOTE_ID: 0}
         self.perps: dict[int, Position] = {}
         self.orders: dict[int, dict[str, LiveOrder]] = {}
@@ -143,10 +147,10 @@ class Ledger:
         self.fees[product_id] = self.fees.get(product_id, 0) + fee
         net = quote - fee
         if not product.is_perp:
-            held = account.spots.get(product_id, 0)
+            held, money = account.spots.get(product_id, 0), account.spots[QUOTE_ID]
             account.spots[product_id] = held + base
-            account.spots[QUOTE_ID] += net
-            return Booking(base, net, held, 0, held + base, 0, 0, 0, 0)
+            account.spots[QUOTE_ID] = money + net
+            return Booking(base, net, held, money, held + base, money + net, 0, 0, 0, 0)
 
         position = account.perps.get(product_id)
         if position is None:
@@ -159,7 +163,18 @@ class Ledger:
             self.open_interest[product_id] = (
                 self.open_interest.get(product_id, 0) + max(after, 0) - max(before, 0)
             )
-        return Booking(base, net, before, before_quote, after, position.v_quote, closed, closed_entry, pnl)
+        return Booking(
+            base,
+            net,
+            before,
+            before_quote,
+            after,
+            position.v_quote,
+            position.entry,
+            closed,
+            closed_entry,
+            pnl,
+        )
 
     def pay_funding(self, product: Product, per_unit: int) -> int:
         """Let longs pay shorts *per_unit* quote per unit of base (x18; negative the other way).

@@ -71,6 +71,11 @@ class Market:
             0 if ask is None else ask.qty,
         )
 
+    def mark_price(self, oracle: int) -> int:
+        """Return the middle of the book, or *oracle* where a side is empty; x18."""
+        top = self.top()
+        return (top.bid_price + top.ask_price) // 2 if top.bid_qty and top.ask_qty else oracle
+
     def touch(self, ts: int) -> None:
         """Note that the transaction at *ts* changed the book."""
         self.changed_ns = ts

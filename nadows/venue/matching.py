@@ -178,6 +178,13 @@ class OrderBook(Generic[OrderT]):
         if order.level is not None:
             self.side(order.is_bid).remove(order, order.level)
 
+    def grow(self, order: OrderT, qty: int) -> None:
+        """Add *qty* to a resting order, which keeps its place in the queue."""
+        if order.level is not None:
+            order.leaves += qty
+            order.level.qty += qty
+            self.side(order.is_bid).changed.add(order.price)
+
     def facing(self, is_bid: bool, limit: int) -> Iterator[OrderT]:
         """Yield the orders that one at *limit* would meet, in the order of matching, leaving them alone."""
         side = self.side(not is_bid)

@@ -292,13 +292,11 @@ def has_plain_levels(frame: bytes, event: BookDepth) -> bool:
     of levels needs; so there is nothing but digits between the quotes. ``False`` means only that the
     frame is laid out in another way than the venue's, and the strings must be looked at.
     """
-    start = frame.find(b'"bids":')
-    levels = frame[start:]
+    levels = frame[frame.find(b'"bids":') :]
     n_bids, n_asks = len(event.bids), len(event.asks)
     needed = _NO_LEVELS + _ONE_LEVEL * (n_bids + n_asks) - (n_bids > 0) - (n_asks > 0)
     return (
-        start > 0
-        and len(levels.translate(None, b"0123456789")) == needed
+        len(levels.translate(None, b"0123456789")) == needed
         # Backwards, as the first byte of the needle is rare and the last one is not: three times faster.
         and levels.rfind(b'["0') < 0
         and levels.rfind(b'],"asks":[') > 0

@@ -163,6 +163,25 @@ def test_hidden_bad_levels_are_refused(frame: bytes) -> None:
         m.decode_stream(frame % head)
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"asks":[["1","1"],["1","1"]],%s"bids":[["1JUNK","2"]]}',
+        b'{"asks":[["1","1"],["1","1"],["1","1"]],%s"bids":[["1JUNK","2"]],"z":{"q":[],"asks":[]}}',
+        b'{%s"bids":[["1JUNK","2"]],"asks":[]}',
+        b'{%s"bids":[],"asks":[["1JUNK","2"]]}',
+    ],
+    ids=["asks-first", "nested", "bids", "asks"],
+)
+def test_no_length_of_junk_adds_up(frame: bytes) -> None:
+    """Junk in a level never makes up for punctuation that is elsewhere, whatever its length."""
+    head = compact(depth_frame([], []))[1:].partition(b'"bids"')[0]
+
+    for length in range(1, 39):
+        with pytest.raises(MalformedFrame):
+            m.decode_stream((frame % head).replace(b"JUNK", b"x" * length))
+
+
 def test_check_levels_says_which() -> None:
     """The message shows the level that is wrong."""
     with pytest.raises(ValueError, match=r"\('02', '1'\)"):

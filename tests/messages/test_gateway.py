@@ -195,10 +195,11 @@ def reply(frame: bytes | str) -> m.Reply:
     return found
 
 
+@pytest.mark.parametrize("request_type", ["execute_link_signer", "execute_place_order"])
 @pytest.mark.parametrize("data", ["", ',"data":null', ',"data": null '])
-def test_no_data(data: str) -> None:
+def test_no_data(data: str, request_type: str) -> None:
     """Missing and null data are both ``None`` to the caller, and each is written back as it came."""
-    frame = f'{{"status":"success"{data},"request_type":"execute_link_signer"}}'
+    frame = f'{{"status":"success"{data},"request_type":"{request_type}"}}'
 
     assert m.reply_data(reply(frame)) is None
     assert json.loads(frame) == json.loads(m.encode(reply(frame)))
@@ -212,10 +213,14 @@ def test_data_of_an_unknown_type_is_plain_json() -> None:
 
 
 def test_asked_type_goes_before_the_named_one() -> None:
-    """An answer that does not name its request is read as what was asked."""
+    """An answer that does not name its request, or names another, is read as what was asked."""
     bare = reply('{"status":"success","data":{"digest":"0xdd"}}')
 
     assert m.PlacedOrder("0xdd") == m.reply_data(bare, "execute_place_order")
+    assert m.PlacedOrder("0xdd") == m.reply_data(
+        reply('{"status":"success","data":{"digest":"0xdd"},"request_type":"cached_status"}'),
+        "execute_place_order",
+    )
 
 
 @pytest.mark.parametrize(

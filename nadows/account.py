@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nadows.errors import UsageError
-from nadows.messages import Fill, OrderObject, OrderUpdate, PositionChange
+from nadows.messages import Fill, OrderObject, OrderUpdate, PositionChange, SubaccountInfo
 
 __all__ = [
     "FINAL",
@@ -164,7 +164,7 @@ class Position:
     v_quote: int
     """Minus the signed entry cost including fees (x18); 0 for spot."""
     timestamp: int
-    """Venue time of the change (ns)."""
+    """Venue time of the change (ns); 0 if it was learnt from a query, which has none."""
     isolated: bool = False
 
     @property
@@ -270,6 +270,21 @@ class Account:
         order.on(OrderEvent.ACCEPTED)
         self._told(order, abs(int(found.unfilled_amount)))
         return order
+
+    def introduce(self, info: SubaccountInfo) -> None:
+        """Learn the balances that no event has told yet (answer to ``subaccount_info``).
+
+        The answer carries no time: where an event has spoken, it may be the newer of the two and stays.
+        """
+        spot = ((each.product_id, each.balance.amount, 0) for each in info.spot_balances)
+        perp = (
+            (each.product_id, each.balance.amount, each.balance.v_quote_balance)
+            for each in info.perp_balances
+        )
+        for product_id, amount, v_quote in (*spot, *perp):
+            if amount or v_quote:
+                told = Position(product_id, int(amount), int(v_quote), timestamp=0)
+                self.positions.setdefault((product_id, False), told)
 
     def position(self, product_id: int, *, isolated: bool = False) -> int:
         """Signed amount held (x18), 0 if nothing was ever heard."""

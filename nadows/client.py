@@ -218,6 +218,7 @@ class Client:
             "book_updates": sum(book.updates for book in books),
             "book_gaps": sum(book.gaps for book in books),
             "book_repeats": sum(book.repeats for book in books),
+            "account_introductions_failed": desk.failed_introductions,
             "duplicate_fills": desk.account.duplicate_fills if desk.account else 0,
             "callback_errors": self.router.callback_errors,
         }

@@ -34,6 +34,7 @@ from nadows.session import (
     Answer,
     Authenticator,
     GatewaySession,
+    LineState,
     Lost,
     Restored,
     SessionEvent,
@@ -147,6 +148,8 @@ class Desk:
         """Snapshots asked for."""
         self.failed_snapshots = 0
         """Snapshots that could not be used: refused, lost, broken, or too old to join the updates."""
+        self.failed_introductions = 0
+        """Answers about the account's balances that could not be used."""
         self._rng = rng
         self._snapshot_depth = snapshot_depth
         self._snapshots: dict[int, _Snapshots] = {}
@@ -306,6 +309,7 @@ class Desk:
         """The gateway socket is open."""
         self.gateway.connection_made(now_ns)
         self._back(GATEWAY, now_ns)
+        self._introduce_account(now_ns)
         self._ask_snapshots(now_ns)
         return self._take_news()
 
@@ -381,6 +385,7 @@ class Desk:
                 self._drop_book(stream)
             case Restored():
                 self._back(STREAMS, now_ns)
+                self._introduce_account(now_ns)
             case _:
                 pass
 
@@ -432,6 +437,21 @@ class Desk:
             for placed in waiting.digests:
                 self.account.answer_lost(placed)
         waiting.on_reply(OrderUnknown(f"{lost.reason}; whether the request took effect is not known", digest))
+
+    def _introduce_account(self, now_ns: int) -> None:
+        """Ask for the balances, once both lines are there: events only tell of changes."""
+        account = self.account
+        if account is None or not self.gateway.is_up or self.streams.state is not LineState.LIVE:
+            return
+
+        def on_reply(reply: Reply | NadowsError) -> None:
+            try:
+                account.introduce(messages.reply_data(checked(reply), "query_subaccount_info"))
+            except NadowsError:
+                # Refused, lost or broken; the next connection asks again.
+                self.failed_introductions += 1
+
+        self.query(messages.SubaccountInfoQuery(account.subaccount), now_ns=now_ns, on_reply=on_reply)
 
     # -- inside: snapshots --------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nadows import messages
-from nadows.account import OrderStatus
+from nadows.account import OrderStatus, Position
 from nadows.book import BookState
 from nadows.desk import GATEWAY, STREAMS, BookChanged, Desk, DeskEvent, Disconnected, Reconnected, checked
 from nadows.errors import NadowsError, OrderUnknown, Rejected, TransportError, UsageError
@@ -449,6 +449,57 @@ class TestRequests:
 
         assert desk.account is not None
         assert 3 == desk.account.position(4)
+
+    def balances(self) -> dict[str, Any]:
+        zero = {"assets": "0", "liabilities": "0", "health": "0"}
+        perp = {"v_quote_balance": "-900", "last_cumulative_funding_x18": "0"}
+        return {
+            "subaccount": SENDER.hex,
+            "exists": True,
+            "healths": [zero, zero, zero],
+            "health_contributions": [],
+            "spot_count": 1,
+            "perp_count": 2,
+            "spot_balances": [{"product_id": 0, "balance": {"amount": "1000"}}],
+            "perp_balances": [
+                {"product_id": 4, "balance": {"amount": "9", **perp}},
+                {
+                    "product_id": 8,
+                    "balance": {"amount": "0", "v_quote_balance": "0", "last_cumulative_funding_x18": "0"},
+                },
+                {"product_id": 2, "balance": {"amount": "-2", **perp}},
+            ],
+            "spot_products": [],
+            "perp_products": [],
+        }
+
+    def test_balances_from_before_the_connection(self) -> None:
+        """Asked for when both lines are up; where an event has spoken, the event stays."""
+        desk = self.private()
+        assert [] == asked(desk)
+        desk.streams_connected(0)
+        desk.stream_frame(ack(1), 1)
+        assert ["subaccount_info"] == asked(desk)
+        assert desk.account is not None
+        desk.account.positions[4, False] = Position(4, 3, -300, timestamp=5)
+        desk.gateway_frame(
+            frame(status="success", data=self.balances(), request_type="query_subaccount_info"), 2
+        )
+
+        assert {(0, False): 1000, (2, False): -2, (4, False): 3} == {
+            key: position.amount for key, position in desk.account.positions.items()
+        }
+
+    def test_balances_are_asked_again_on_a_new_gateway(self) -> None:
+        """An answer that was lost, or refused, is counted, and asked for on the next connection."""
+        desk = self.private()
+        desk.streams_connected(0)
+        desk.stream_frame(ack(1), 1)
+        desk.gateway_lost("cut", 2)
+        assert 1 == desk.failed_introductions
+
+        desk.gateway_connected(3)
+        assert ["subaccount_info"] == asked(desk)
 
     def test_private_events_without_an_account_pass(self) -> None:
         """Anybody's fills are public; a desk without an account just hands them on."""

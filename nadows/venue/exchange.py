@@ -23,6 +23,7 @@ from fractions import Fraction
 from random import Random
 from typing import Final, NamedTuple
 
+from nadows.errors import CaptureError
 from nadows.network import TESTNET
 from nadows.signing import Domain
 from nadows.venue import event_frames
@@ -162,6 +163,11 @@ class Exchange:
             _Timer(FUNDING_RATE_INTERVAL_NS, lambda now: publish_rates(self.engine, now), now_ns),
             _Timer(FUNDING_INTERVAL_NS, lambda now: pay_funding(self.engine, now), now_ns),
         ]
+
+    @property
+    def failure(self) -> CaptureError | None:
+        """Why the recording stopped before its end; the venue itself goes on."""
+        return None if self.replay is None else self.replay.failure
 
     # Time.
 

@@ -116,6 +116,8 @@ class ReplayMarket:
         self._next: tuple[int, bytes] | None = None
         self.played = 0
         """Frames sent so far."""
+        self.failure: CaptureError | None = None
+        """Why it stopped before its end."""
         market.status = TradingStatus.NOT_TRADABLE
         snapshot = recording.snapshot
         try:
@@ -129,15 +131,11 @@ class ReplayMarket:
         return self._market.product.product_id
 
     def start(self, now_ns: int) -> None:
-        """Begin to play; a second time changes nothing.
-
-        Raises:
-            CaptureError: If the first frame is damaged.
-        """
+        """Begin to play; a second time changes nothing."""
         if self._started:
             return
         self._started = True
-        self._next = next(self._frames, None)
+        self._read_ahead()
         if self._next is not None:
             self._start_ns, self._first_ns = now_ns + _GRACE_NS, self._next[0]
 
@@ -148,17 +146,22 @@ class ReplayMarket:
         return self._start_ns + int((self._next[0] - self._first_ns) / self._speed)
 
     def step(self) -> None:
-        """Send the next frame and let the book follow it.
-
-        Raises:
-            CaptureError: If it, or the one after it, is damaged.
-        """
+        """Send the next frame and let the book follow it; a damaged one ends the recording (`failure`)."""
         if self._next is None:
             return
-        _, frame = self._next
-        self._play(frame)
+        try:
+            self._play(self._next[1])
+        except CaptureError as error:
+            self.failure, self._next = error, None
+            return
         self.played += 1
-        self._next = next(self._frames, None)
+        self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        try:
+            self._next = next(self._frames, None)
+        except CaptureError as error:
+            self.failure, self._next = error, None
 
     def _play(self, frame: bytes) -> None:
         try:

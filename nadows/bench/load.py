@@ -42,7 +42,7 @@ MAX_BATCH: Final = 64
 """Requests sent in one go when the generator is behind; then answers are read before it goes on."""
 
 _CROSS_PERMILLE: Final = 10
-"""How far beyond the best price a crossing order is priced; within that the book holds many times its size."""
+"""How far beyond the best price a crossing order is priced; the book holds many times its size there."""
 _REST_PERMILLE: Final = 20
 """How far from the market an order rests: the flow moves less in the time until it is cancelled."""
 _REST_LEVELS: Final = 16
@@ -206,7 +206,7 @@ class Load:
             self._send(self._next, due_ns, now_ns)
             self._next += 1
         # Still behind: let answers be read first, then go on at once.
-        self.pacer.arm(due_ns)
+        self.pacer.arm(start_ns)
 
     def _send(self, index: int, due_ns: int, now_ns: int) -> None:
         kind, phase = self._plan.kind(index), self._plan.phase(index)

@@ -1,0 +1,406 @@
+"""One run: start venue and generator, merge what the generator says, end everything.
+
+Whatever happens, both children are gone when `run` returns or raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from array import array
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any, Final, cast
+
+import msgspec
+
+from nadows.bench import channel, environment
+from nadows.bench.channel import FrameReader, Message
+from nadows.bench.environment import CpuClock, process_cpu_ns
+from nadows.bench.histogram import Histogram
+from nadows.bench.histogram_files import LoggedInterval
+from nadows.bench.outcome import SCHEDULED, Clock, Counts, Crossing, Kind, KindOutcome, PhaseOutcome, Usage
+from nadows.bench.scenario import Scenario
+from nadows.embedded import EmbeddedVenue, embedded_venue
+from nadows.errors import ConnectionLost, NadowsError, TransportError, VenueError
+from nadows.network import Network
+
+__all__ = ["Progress", "RunRecord", "run"]
+
+_READY_S: Final = 60.0
+"""How long the generator may take to connect; mostly imports, on a machine that is busy."""
+_END_S: Final = 5.0
+_TOLD: Final = 2_000
+"""How much of a dead generator's last words is shown (bytes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the last interval of a run was like; times in ns, requests of the schedule only."""
+
+    at_ns: int
+    """Since the start."""
+    phase: str
+    sent: int
+    """In this interval, as the next two."""
+    acked: int
+    failed: int
+    in_flight: int
+    p50: int
+    p99: int
+    max: int
+    lag_p99: int
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """Everything that a run gave, for verdict and reports."""
+
+    scenario: Scenario
+    started_ns: int = 0
+    """Zero of the schedule, since the epoch."""
+    wall_ns: int = 0
+    """From there to the last answer."""
+    outcomes: list[PhaseOutcome] = field(default_factory=list)
+    intervals: list[LoggedInterval] = field(default_factory=list)
+    series: list[Progress] = field(default_factory=list)
+    interrupted: bool = False
+    environment: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, int] = field(default_factory=dict)
+    """The clients' counters."""
+    connect_ns: list[int] = field(default_factory=list)
+
+
+async def run(
+    scenario: Scenario,
+    network: Network | None = None,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> RunRecord:
+    """Run a scenario.
+
+    Args:
+        scenario: What to do.
+        network: A venue that runs already; ``None`` to start one for the run. The caller has made sure that
+            it may be loaded (`nadows.bench.target`).
+        on_progress: Called about once a second.
+        stop: Set it to end the run early: no more is sent, answers are awaited, the record is complete.
+
+    Raises:
+        TransportError: If the venue cannot be reached, dies, or the generator does.
+        VenueError: If the venue refuses the generator's connection.
+    """
+    generator_cpu, venue_cpu = environment.generator_and_venue_cpus()
+    async with AsyncExitStack() as stack:
+        venue = None
+        if network is None:
+            venue = await stack.enter_async_context(
+                embedded_venue(flow=scenario.flow, seed=scenario.seed, limits="off")
+            )
+            network = venue.network
+            if venue_cpu is not None:
+                environment.pin(venue.pid, venue_cpu)
+        spec = channel.Spec(scenario.as_dict(), network.ready_line(), generator_cpu)
+        generator = await stack.enter_async_context(_generator(spec))
+        merger = _Merger(scenario, venue.pid if venue else None, on_progress)
+        merger.record.environment |= {
+            "pin": {"generator": generator_cpu, "venue": venue_cpu if venue else None}
+        }
+        await _while_alive(_converse(generator, merger, stop or asyncio.Event()), venue)
+        return merger.record
+
+
+async def _while_alive(work: Awaitable[None], venue: EmbeddedVenue | None) -> None:
+    """Wait for *work*, unless the venue dies before it is done.
+
+    Raises:
+        ConnectionLost: If it does.
+    """
+    if venue is None:
+        await work
+        return
+    working, dying = asyncio.ensure_future(work), asyncio.ensure_future(venue.died())
+    try:
+        await asyncio.wait((working, dying), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ConnectionLost(dying.result())
+        await working
+    finally:
+        working.cancel()
+        dying.cancel()
+        await asyncio.gather(working, dying, return_exceptions=True)
+
+
+# -- the generator as a child ----------------------------------------------------------------------
+
+
+class _Generator:
+    def __init__(self, process: Process, errors: IO[bytes]) -> None:
+        self._process = process
+        self._errors = errors
+        self._reader = FrameReader()
+
+    def tell(self, line: bytes) -> None:
+        """Write a line; one that is gone does not hear it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + b"\n")
+
+    def hang_up(self) -> None:
+        """Close its stdin, which ends it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Yield what it says, until it ends."""
+        assert self._process.stdout is not None
+        while chunk := await self._process.stdout.read(2**18):
+            for message in self._reader.feed(chunk):
+                yield message
+
+    async def death(self) -> TransportError:
+        """Explain why it ended before it was through."""
+        code = await self._process.wait()
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - _TOLD))
+        said = self._errors.read().decode(errors="replace").strip()
+        return TransportError(f"the generator ended with code {code}" + (f": {said}" if said else ""))
+
+
+@asynccontextmanager
+async def _generator(spec: channel.Spec) -> AsyncIterator[_Generator]:
+    with tempfile.TemporaryFile() as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "nadows.bench.worker"),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=errors,
+            # Ctrl-C is for the parent alone; the generator is told to stop and hands over what it has.
+            process_group=0,
+        )
+        try:
+            generator = _Generator(process, errors)
+            generator.tell(msgspec.json.encode(spec))
+            yield generator
+        finally:
+            await _end(process)
+
+
+async def _end(process: Process) -> None:
+    """Close the generator's stdin, which ends it; insist if it does not."""
+    assert process.stdin is not None
+    process.stdin.close()
+    for insist in (process.terminate, process.kill):
+        try:
+            async with asyncio.timeout(_END_S):
+                await process.wait()
+                return
+        except TimeoutError:
+            insist()
+    await process.wait()
+
+
+async def _converse(generator: _Generator, merger: _Merger, stop: asyncio.Event) -> None:
+    """Follow the generator from its first word to its last."""
+    stopping = asyncio.ensure_future(_pass_on_stop(generator, merger, stop))
+    try:
+        async with asyncio.timeout(_READY_S) as ready_in_time:
+            async for message in generator.messages():
+                if isinstance(message, channel.Failed):
+                    raise VenueError(message.text) if message.refused else ConnectionLost(message.text)
+                merger.take(message)
+                if isinstance(message, channel.Ready):
+                    ready_in_time.reschedule(None)
+                    generator.tell(channel.START.encode())
+                elif isinstance(message, channel.Finished):
+                    return
+        if not merger.record.interrupted:
+            raise await generator.death()
+    except TimeoutError:
+        raise TransportError(f"the generator was not ready within {_READY_S:.0f} s") from None
+    finally:
+        stopping.cancel()
+
+
+async def _pass_on_stop(generator: _Generator, merger: _Merger, stop: asyncio.Event) -> None:
+    await stop.wait()
+    if merger.record.started_ns:
+        generator.tell(channel.STOP.encode())
+    else:
+        # Nothing was sent, so there is nothing to wait for.
+        merger.record.interrupted = True
+        generator.hang_up()
+
+
+# -- merging ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """CPU times at a mark."""
+
+    mark: channel.Mark
+    clock: CpuClock | None
+    venue_ns: int | None
+    parent_ns: int
+
+
+class _Merger:
+    """Turns the generator's messages into a record."""
+
+    def __init__(
+        self, scenario: Scenario, venue_pid: int | None, on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        self.record = RunRecord(scenario)
+        self.record.environment = environment.describe()
+        self._venue_pid = venue_pid
+        self._on_progress = on_progress
+        self._kinds: list[dict[Kind, KindOutcome]] = [{} for _ in scenario.phases]
+        self._usage: dict[int, Usage] = {}
+        self._last: _Reading | None = None
+        self._totals = (0, 0, 0)
+
+    def take(self, message: Message) -> None:
+        """Merge one message."""
+        match message:
+            case channel.Ready():
+                self.record.environment |= {
+                    "versions": message.versions,
+                    "loop": message.loop,
+                    "transport": message.transport,
+                    "pacer": message.pacer,
+                    "gc": "frozen",
+                    "load1": round(os.getloadavg()[0], 2),
+                }
+                self.record.connect_ns = message.connect_ns
+            case channel.Started():
+                self.record.started_ns = message.wall_ns
+            case channel.Mark():
+                self._mark(message)
+            case channel.Interval():
+                self._interval(message)
+            case channel.Finished():
+                self._finished(message)
+            case _:
+                raise NadowsError(f"the generator says {type(message).__name__} out of turn")
+
+    def _mark(self, mark: channel.Mark) -> None:
+        venue_ns = process_cpu_ns(self._venue_pid) if self._venue_pid is not None else None
+        reading = _Reading(mark, CpuClock.read(), venue_ns, time.process_time_ns())
+        if self._last is not None:
+            self._usage[mark.phase] = _usage(self._last, reading)
+        self._last = reading
+
+    def _interval(self, interval: channel.Interval) -> None:
+        record = self.record
+        start_ns = record.started_ns + interval.at_ns - interval.length_ns
+        responses: list[int] = []
+        lags: list[int] = []
+        phase = 0
+        for block in interval.samples:
+            values = array("q", block.values)
+            kind, clock = cast(Kind, block.kind), cast(Clock, block.clock)
+            part = Histogram()
+            part.record(values)
+            self._kinds[block.phase].setdefault(kind, KindOutcome()).clock(clock).add(part)
+            name = record.scenario.phases[block.phase].name
+            record.intervals.append(
+                LoggedInterval(f"{name}.{clock}.{kind}", start_ns, interval.length_ns, part)
+            )
+            phase = max(phase, block.phase)
+            if kind in SCHEDULED and clock == "response":
+                responses += values
+            elif kind in SCHEDULED and clock == "lag":
+                lags += values
+        totals = (interval.sent, interval.acked, interval.failed)
+        sent, acked, failed = (now - before for now, before in zip(totals, self._totals, strict=True))
+        self._totals = totals
+        p50, p99, most = _points(responses)
+        progress = Progress(
+            at_ns=interval.at_ns,
+            phase=record.scenario.phases[phase].name,
+            sent=sent,
+            acked=acked,
+            failed=failed,
+            in_flight=interval.in_flight,
+            p50=p50,
+            p99=p99,
+            max=most,
+            lag_p99=_points(lags)[1],
+        )
+        record.series.append(progress)
+        record.wall_ns = interval.at_ns
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def _finished(self, finished: channel.Finished) -> None:
+        record = self.record
+        record.stats = finished.stats
+        record.interrupted = finished.stopped
+        for number, (phase, report) in enumerate(zip(record.scenario.phases, finished.phases, strict=True)):
+            kinds = self._kinds[number]
+            for kind, counted in report.kinds.items():
+                kinds.setdefault(cast(Kind, kind), KindOutcome()).counts = _counts(counted)
+            record.outcomes.append(
+                PhaseOutcome(
+                    name=phase.name,
+                    target_rate=phase.rate,
+                    duration_ns=report.duration_ns,
+                    recorded=phase.record,
+                    kinds=kinds,
+                    in_time=report.in_time,
+                    inflight_max=report.inflight_max,
+                    late_answers=report.late_answers,
+                    crossing=Crossing(report.accepted, report.filled, report.missing),
+                    usage=self._usage.get(number, Usage()),
+                )
+            )
+
+
+def _usage(before: _Reading, after: _Reading) -> Usage:
+    generator_ns = after.mark.cpu_ns - before.mark.cpu_ns
+    venue_ns = None
+    if after.venue_ns is not None and before.venue_ns is not None:
+        venue_ns = after.venue_ns - before.venue_ns
+    steal = other = 0.0
+    if after.clock is not None and before.clock is not None:
+        ours_ns = generator_ns + (venue_ns or 0) + after.parent_ns - before.parent_ns
+        steal, other = after.clock.shares_since(before.clock, ours_ns)
+    return Usage(
+        wall_ns=after.mark.at_ns - before.mark.at_ns,
+        generator_cpu_ns=generator_ns,
+        venue_cpu_ns=venue_ns,
+        involuntary_switches=after.mark.involuntary_switches - before.mark.involuntary_switches,
+        rss_bytes=after.mark.rss_bytes,
+        steal=steal,
+        other_cpu=other,
+    )
+
+
+def _counts(counted: channel.Counted) -> Counts:
+    return Counts(
+        planned=counted.planned,
+        sent=counted.sent,
+        dropped=counted.dropped,
+        acked=counted.acked,
+        failed=counted.failed,
+        unfinished=counted.unfinished,
+        errors=Counter(counted.errors),
+        drops=Counter(counted.drops),
+    )
+
+
+def _points(values: list[int]) -> tuple[int, int, int]:
+    """Return median, 99th percentile and maximum of a second's samples, for looking at."""
+    if not values:
+        return 0, 0, 0
+    values.sort()
+    last = len(values) - 1
+    return values[last // 2], values[last * 99 // 100], values[last]

@@ -1,0 +1,147 @@
+"""The verdict: the instrument is judged before the venue.
+
+A slow venue is a finding; a generator that could not keep its own schedule makes every finding worthless, so
+that is looked at first. In this order, the first that applies:
+
+==================  ====  =============================================================================
+state               exit  when
+==================  ====  =============================================================================
+interrupted          130  somebody stopped it; the report holds what was measured until then
+disconnected           1  requests could not be sent because the venue was gone
+invalid               97  the counts do not add up
+generator-limited     97  the generator did not keep the schedule, so the venue was not really tested
+thresholds-failed     99  a threshold was not met
+valid                  0  otherwise
+==================  ====  =============================================================================
+
+``lenient`` turns *invalid* and *generator-limited* into warnings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from nadows.bench.outcome import PhaseOutcome
+from nadows.bench.quantities import show_ns
+from nadows.bench.thresholds import Judgement
+
+__all__ = ["Verdict", "generator_faults", "judge", "warnings"]
+
+SENT_RATIO: Final = 0.995
+"""Share of the schedule that must have been sent while it lasted."""
+LATE_NS: Final = 1_000_000
+"""A request is late when it is sent so long after it was due; half of what any timer but ours would give."""
+LATE_SHARE: Final = 0.01
+LAG_SHARE: Final = 0.1
+"""The generator's own lateness may make up so much of the 99th percentile of the response."""
+GENERATOR_CPU: Final = 0.85
+"""Beyond it requests queue in the generator, whatever the venue does."""
+STEAL: Final = 0.05
+OTHER_CPU: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to make of a run."""
+
+    state: str
+    exit: int
+    reasons: tuple[str, ...]
+    """Why it is not valid; empty if it is."""
+    warnings: tuple[str, ...]
+    """What to bear in mind when reading the numbers."""
+
+
+def judge(
+    outcomes: Sequence[PhaseOutcome],
+    judgements: Iterable[Judgement],
+    *,
+    interrupted: bool = False,
+    lenient: bool = False,
+) -> Verdict:
+    """Judge a run.
+
+    Args:
+        outcomes: Of all phases; only recorded ones count.
+        judgements: Of the thresholds.
+        interrupted: Whether it was stopped before its end.
+        lenient: Warn of faults of the instrument instead of failing.
+    """
+    recorded = [outcome for outcome in outcomes if outcome.recorded]
+    leaks = [f"{outcome.name}: {leak}" for outcome in outcomes for leak in outcome.leaks()]
+    faults = [f"{outcome.name}: {fault}" for outcome in recorded for fault in generator_faults(outcome)]
+    cut_off = [
+        f"{outcome.name}: {count} requests could not be sent because the venue was gone"
+        for outcome in recorded
+        if (count := outcome.counts().drops["not connected"])
+    ]
+    failed = [f"{each.phase}: {_why(each)}" for each in judgements if not each.ok]
+    notes = [f"{outcome.name}: {note}" for outcome in recorded for note in warnings(outcome)]
+    if lenient:
+        notes, leaks, faults = leaks + faults + notes, [], []
+    for state, code, reasons in (
+        ("interrupted", 130, ["stopped before the end of the schedule"] if interrupted else []),
+        ("disconnected", 1, cut_off),
+        ("invalid", 97, leaks),
+        ("generator-limited", 97, faults),
+        ("thresholds-failed", 99, failed),
+    ):
+        if reasons:
+            return Verdict(state, code, tuple(reasons), tuple(notes))
+    return Verdict("valid", 0, (), tuple(notes))
+
+
+def generator_faults(outcome: PhaseOutcome) -> list[str]:
+    """Say how the generator failed to keep the schedule of a phase; nothing if it kept it."""
+    if not outcome.counts().planned:
+        return []
+    faults = []
+    if outcome.sent_ratio < SENT_RATIO:
+        faults.append(
+            f"{outcome.sent_ratio:.2%} of the schedule was sent in time, {SENT_RATIO:.1%} must be; "
+            "lower the rate or give the generator more of a CPU"
+        )
+    lag = outcome.histogram("place_order", "lag")
+    late = 1 - lag.count_within(LATE_NS) / lag.count if lag.count else 0.0
+    tolerated_ns = max(LATE_NS, LAG_SHARE * outcome.histogram("place_order", "response").percentile(99))
+    lag_ns = lag.percentile(99)
+    if late > LATE_SHARE and lag_ns > tolerated_ns:
+        faults.append(
+            f"{late:.1%} of the requests were sent more than {show_ns(LATE_NS)} late (p99 {show_ns(lag_ns)}, "
+            f"{show_ns(tolerated_ns)} is tolerated); response times hold the generator's own lateness"
+        )
+    used = outcome.usage.generator_cpu_ns / outcome.usage.wall_ns if outcome.usage.wall_ns else 0.0
+    if used > GENERATOR_CPU:
+        faults.append(f"the generator used {used:.0%} of its CPU, more than {GENERATOR_CPU:.0%} of it")
+    return faults
+
+
+def warnings(outcome: PhaseOutcome) -> list[str]:
+    """Say what else a reader of the numbers should know."""
+    notes = []
+    counts, cancels, crossing = outcome.counts(), outcome.counts("cancel_orders"), outcome.crossing
+    failed = counts.errors + cancels.errors
+    if failed:
+        listed = ", ".join(f"{name} ({count})" for name, count in failed.most_common(3))
+        notes.append(f"{failed.total()} requests failed: {listed}")
+    if counts.unfinished:
+        notes.append(f"{counts.unfinished} requests had no answer when the run ended")
+    if crossing.missing:
+        notes.append(f"{crossing.missing} accepted orders that must fill had no fill on the stream")
+    if outcome.usage.steal > STEAL:
+        notes.append(
+            f"the hypervisor gave {outcome.usage.steal:.0%} of the CPU time to others: tails are upper bounds"
+        )
+    if outcome.usage.other_cpu > OTHER_CPU:
+        notes.append(
+            f"other processes used {outcome.usage.other_cpu:.0%} of the CPU time: tails are upper bounds"
+        )
+    return notes
+
+
+def _why(judgement: Judgement) -> str:
+    if judgement.value is None:
+        return f"threshold {judgement.expr} cannot be judged: {judgement.reason}"
+    return f"threshold {judgement.expr} was not met"

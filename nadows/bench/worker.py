@@ -1,0 +1,353 @@
+"""The generator: a process that does nothing but send, receive and note.
+
+Started as ``python -m nadows.bench.worker`` by `nadows.bench.engine`; what it is told and what it says is in
+`nadows.bench.channel`. It ends when its stdin does, so it never outlives its parent. Ctrl-C is the parent's
+business: it arrives here as ``stop``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import metadata
+from typing import Final
+
+import msgspec
+
+from nadows.bench import channel
+from nadows.bench.channel import Message
+from nadows.bench.load import Load, Trader
+from nadows.bench.outcome import Kind
+from nadows.bench.plan import Plan
+from nadows.bench.recorder import PhaseTally
+from nadows.bench.scenario import Scenario
+from nadows.bench.scenario_file import build
+from nadows.client import connect
+from nadows.errors import NadowsError, VenueError
+from nadows.network import Network
+from nadows.signing import Signer
+
+__all__ = ["Say", "generate", "main"]
+
+INTERVAL_NS: Final = 1_000_000_000
+_LEAD_NS: Final = 50_000_000
+"""Between ``start`` and the first request: everything that is set up then is over by that time."""
+_LOOK_S: Final = 0.1
+"""How often overdue requests are looked for."""
+_MARGIN_NS: Final = 500_000_000
+"""How much longer than the time-out the end waits for answers, so that what times out is found by looking."""
+_CLEAN_UP_S: Final = 2.0
+
+_PACKAGES: Final = ("nadows", "websockets", "msgspec", "coincurve", "safe-pysha3", "uvloop", "picows")
+
+Say = Callable[[Message], None]
+
+
+def main() -> int:
+    """Run one generator over stdin and stdout; return the exit code."""
+    # Messages go out on a descriptor of their own, so that nothing printed by mistake can get between them.
+    out = os.dup(1)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            return runner.run(_serve(out))
+        except asyncio.CancelledError:
+            # The parent is gone, so there is nobody to tell.
+            return 1
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415  # an extra: used where it is installed
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+class _Outlet(asyncio.BaseProtocol):
+    """The writing end of the pipe; knows when everything is written, or the reader gone."""
+
+    def __init__(self) -> None:
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is through."""
+        self.closed.set_result(None)
+
+
+async def _serve(out: int) -> int:
+    """Connect the pipes, run, and report; a failure is a message, not a traceback."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    transport, outlet = await loop.connect_write_pipe(_Outlet, os.fdopen(out, "wb", buffering=0))
+
+    def say(message: Message) -> None:
+        transport.write(channel.frame(message))
+
+    try:
+        return await _obey(reader, say)
+    finally:
+        transport.close()
+        await outlet.closed
+
+
+async def _obey(reader: asyncio.StreamReader, say: Say) -> int:
+    try:
+        spec = msgspec.json.decode(await reader.readline(), type=channel.Spec)
+        commands = _Commands(reader)
+        async with asyncio.TaskGroup() as tasks:
+            listening = tasks.create_task(commands.listen(asyncio.current_task()))
+            await generate(spec, commands.started, commands.stopped, say)
+            listening.cancel()
+    except (NadowsError, ExceptionGroup) as error:
+        reason = _first(error)
+        if not isinstance(reason, NadowsError):
+            raise
+        say(channel.Failed(str(reason), refused=isinstance(reason, VenueError)))
+        return 1
+    return 0
+
+
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class _Commands:
+    """What the parent wants."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self.started = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self._reader = reader
+
+    async def listen(self, work: asyncio.Task[object] | None) -> None:
+        """Set the events as commands come; give up the work when the parent is gone."""
+        events = {channel.START: self.started, channel.STOP: self.stopped}
+        while line := (await self._reader.readline()).decode().strip():
+            events[line].set()
+        if work is not None:
+            work.cancel()
+
+
+async def generate(spec: channel.Spec, started: asyncio.Event, stopped: asyncio.Event, say: Say) -> None:
+    """Connect, wait for *started*, run the scenario, and say what it gave.
+
+    Args:
+        spec: What to do, and where.
+        started: Set by the parent when everything is ready.
+        stopped: Set by the parent to end early.
+        say: Takes the messages.
+
+    Raises:
+        NadowsError: If the venue cannot be reached or refuses.
+    """
+    scenario = build(spec.scenario, "scenario")
+    network = Network.from_ready_line(spec.network, name="bench")
+    if spec.pin is not None:
+        os.sched_setaffinity(0, {spec.pin})
+    plan = Plan(scenario)
+    async with _traders(scenario, network) as (traders, connect_ns), asyncio.TaskGroup() as tasks:
+        load = Load(plan, traders, tasks, scenario.timeout_ns)
+        # Whatever was made until now lives to the end; the collector would only walk it again and again, up
+        # to a tenth of a second each time. What the run itself makes is freed by reference counts.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            say(_ready(load, connect_ns))
+            await started.wait()
+            await _Run(plan, load, scenario, say).run(stopped)
+            say(_finished(plan, load, traders))
+        finally:
+            load.close()
+            gc.enable()
+            gc.unfreeze()
+
+
+@asynccontextmanager
+async def _traders(scenario: Scenario, network: Network) -> AsyncIterator[tuple[list[Trader], list[int]]]:
+    async with AsyncExitStack() as stack:
+        traders, connect_ns = [], []
+        for number in range(scenario.connections):
+            begin_ns = time.monotonic_ns()
+            client = await stack.enter_async_context(connect(network, _wallet(scenario.seed, number)))
+            product = client.products.find(scenario.product)
+            await client.book(product.product_id)
+            traders.append(Trader(client, product))
+            connect_ns.append(time.monotonic_ns() - begin_ns)
+        yield traders, connect_ns
+        for trader in traders:
+            await _clean_up(trader)
+
+
+async def _clean_up(trader: Trader) -> None:
+    """Leave no order behind, if the venue still listens."""
+    try:
+        async with asyncio.timeout(_CLEAN_UP_S):
+            await trader.clean_up()
+    except (NadowsError, TimeoutError) as error:
+        print(f"nadows bench: resting orders may be left: {error}", file=sys.stderr)  # noqa: T201  # the child's log
+
+
+def _wallet(seed: int, number: int) -> Signer:
+    """Make the key of a paper wallet: the same for a seed, so that runs repeat, and worth nothing."""
+    return Signer(hashlib.sha256(f"nadows bench {seed} {number}".encode()).digest())
+
+
+class _Run:
+    """One run of a load: phases, intervals and the end."""
+
+    def __init__(self, plan: Plan, load: Load, scenario: Scenario, say: Say) -> None:
+        self._plan = plan
+        self._load = load
+        self._timeout_ns = scenario.timeout_ns
+        self._say = say
+        self._start_ns = 0
+        self._flushed_ns = 0
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Send everything, wait for the answers, say each interval as it ends."""
+        self._start_ns = self._flushed_ns = time.monotonic_ns() + _LEAD_NS
+        self._say(channel.Started(self._start_ns, time.time_ns() + _LEAD_NS))
+        self._load.start(self._start_ns)
+        await self._sleep_until(0)
+        self._mark(-1)
+        phase = 0
+        while not self._load.all_sent.is_set():
+            await asyncio.sleep(_LOOK_S)
+            now_ns = self._look()
+            if stopped.is_set():
+                self._load.stop(now_ns)
+            while phase < len(self._plan.ends_ns) and now_ns >= self._start_ns + self._plan.ends_ns[phase]:
+                self._mark(phase)
+                phase += 1
+        for rest in range(phase, len(self._plan.ends_ns)):
+            self._mark(rest)
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Wait until everything is answered and filled, no longer than an answer may take."""
+        deadline_ns = time.monotonic_ns() + self._timeout_ns + _MARGIN_NS
+        while not self._load.is_settled and time.monotonic_ns() < deadline_ns:
+            await asyncio.sleep(_LOOK_S)
+            self._look()
+        now_ns = time.monotonic_ns()
+        self._load.recorder.finish(now_ns)
+        self._flush(now_ns)
+
+    def _look(self) -> int:
+        now_ns = time.monotonic_ns()
+        self._load.recorder.give_up(now_ns, self._timeout_ns)
+        if now_ns - self._flushed_ns >= INTERVAL_NS:
+            self._flush(now_ns)
+        return now_ns
+
+    def _flush(self, now_ns: int) -> None:
+        recorder = self._load.recorder
+        sent, acked, failed = recorder.totals()
+        blocks = [channel.SampleBlock(*each) for each in recorder.take()]
+        length_ns = now_ns - self._flushed_ns
+        self._flushed_ns = now_ns
+        self._say(
+            channel.Interval(
+                now_ns - self._start_ns, length_ns, sent, acked, failed, recorder.in_flight, blocks
+            )
+        )
+
+    def _mark(self, phase: int) -> None:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        self._say(
+            channel.Mark(
+                phase,
+                time.monotonic_ns() - self._start_ns,
+                time.process_time_ns(),
+                used.ru_nivcsw,
+                used.ru_maxrss * 1024,
+            )
+        )
+
+    async def _sleep_until(self, at_ns: int) -> None:
+        await asyncio.sleep(max(0, self._start_ns + at_ns - time.monotonic_ns()) / 1e9)
+
+
+def _ready(load: Load, connect_ns: list[int]) -> channel.Ready:
+    loop = type(asyncio.get_running_loop())
+    return channel.Ready(
+        versions={name: version for name in _PACKAGES if (version := _version(name))},
+        loop="uvloop" if loop.__module__.startswith("uvloop") else "asyncio",
+        transport="websockets",
+        pacer=load.pacer.name,
+        connect_ns=connect_ns,
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _finished(plan: Plan, load: Load, traders: list[Trader]) -> channel.Finished:
+    stats: dict[str, int] = {}
+    for trader in traders:
+        for name, value in trader.client.stats().items():
+            stats[name] = stats.get(name, 0) + value
+    stopped_at_ns = load.stopped_at_ns
+    return channel.Finished(
+        phases=[
+            _phase_report(tally, plan, number, stopped_at_ns)
+            for number, tally in enumerate(load.recorder.phases)
+        ],
+        stats=stats,
+        stopped=stopped_at_ns is not None,
+    )
+
+
+def _phase_report(tally: PhaseTally, plan: Plan, number: int, until_ns: int | None) -> channel.PhaseReport:
+    planned = plan.planned(number, until_ns)
+    kinds: dict[str, channel.Counted] = {}
+    everything: set[Kind] = {*planned, *tally.tracks}
+    for kind in sorted(everything):
+        counts = tally.track(kind).counts
+        kinds[kind] = channel.Counted(
+            # What is not scheduled was planned when it was sent.
+            planned=counts.sent if kind == "cancel_orders" else planned[kind],
+            sent=counts.sent,
+            dropped=counts.dropped,
+            acked=counts.acked,
+            failed=counts.failed,
+            unfinished=counts.unfinished,
+            errors=dict(counts.errors),
+            drops=dict(counts.drops),
+        )
+    begin_ns = plan.ends_ns[number - 1] if number else 0
+    end_ns = plan.ends_ns[number] if until_ns is None else min(plan.ends_ns[number], until_ns)
+    crossing = tally.crossing
+    return channel.PhaseReport(
+        duration_ns=max(0, end_ns - begin_ns),
+        in_time=tally.in_time,
+        inflight_max=tally.inflight_max,
+        late_answers=tally.late_answers,
+        accepted=crossing.accepted,
+        filled=crossing.filled,
+        missing=crossing.missing,
+        kinds=kinds,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

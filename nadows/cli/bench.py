@@ -1,0 +1,222 @@
+"""``nadows bench``: run a load test, judge it, and say what it gave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from nadows.bench.engine import Progress, RunRecord, run
+from nadows.bench.quantities import parse_duration
+from nadows.bench.report import progress_line, summary, write_report
+from nadows.bench.result import result_of, run_id
+from nadows.bench.scenario import Arrival, Flow, Scenario
+from nadows.bench.scenario_file import find_scenario
+from nadows.bench.target import loopback_network
+from nadows.bench.verdict import judge
+from nadows.cli.options import LogLevel, LogLevelOption, NetworkName, NetworkOption, Quiet, UrlOption
+from nadows.cli.output import Output, set_up_logging
+from nadows.errors import UsageError
+from nadows.network import Network
+
+__all__ = ["app", "bench"]
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+REPORTS: Final = Path("reports")
+
+ScenarioArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SCENARIO]", help="Name in scenarios/, or path of a .toml file. None: as the options say."
+    ),
+]
+Rps = Annotated[
+    str | None,
+    typer.Option("--rps", "--rate", "-r", help="Orders a second, all connections together. [1000]"),
+]
+Duration = Annotated[str | None, typer.Option("--duration", "-d", help="How long to measure. [10s]")]
+Warmup = Annotated[
+    str | None,
+    typer.Option("--warmup", "-w", help="How long to send before that, unmeasured; 0s for not. [3s]"),
+]
+Connections = Annotated[
+    int | None,
+    typer.Option("--connections", "-c", help="Clients, each with a wallet and sockets of its own. [1]"),
+]
+Timeout = Annotated[str | None, typer.Option("--timeout", help="When an answer is given up. [2s]")]
+ArrivalOption = Annotated[
+    Arrival | None, typer.Option("--arrival", help="Even spacing, or a Poisson process. [uniform]")
+]
+FlowOption = Annotated[Flow | None, typer.Option("--flow", help="Background of the embedded venue. [busy]")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Of arrivals, wallets and background. [0]")]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--threshold", help="What must hold, or the exit code is 99; may be repeated: 'response.p99<10ms'."
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder of the report. [reports/<time>_<scenario>_<id>]")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print result.json, as in a pipe, also on a terminal.")]
+AsTable = Annotated[bool, typer.Option("--table", help="Print the table, as on a terminal, also in a pipe.")]
+Lenient = Annotated[
+    bool,
+    typer.Option(
+        "--lenient", help="Only warn when the generator itself was too slow, instead of exit code 97."
+    ),
+]
+
+
+@app.command(
+    epilog="Exit codes: 0 valid; 1 the venue was lost; 2 wrong usage; 97 the generator was the limit; "
+    "99 a threshold was not met; 130 interrupted (Ctrl-C once: report what there is; twice: at once)."
+)
+def bench(
+    scenario: ScenarioArgument = None,
+    rps: Rps = None,
+    duration: Duration = None,
+    warmup: Warmup = None,
+    connections: Connections = None,
+    timeout: Timeout = None,
+    arrival: ArrivalOption = None,
+    flow: FlowOption = None,
+    seed: Seed = None,
+    threshold: Thresholds = None,
+    out: Out = None,
+    as_json: Json = False,
+    as_table: AsTable = False,
+    lenient: Lenient = False,
+    network: NetworkOption = NetworkName.SIM,
+    url: UrlOption = None,
+    quiet: Quiet = False,
+    log_level: LogLevelOption = LogLevel.WARNING,
+) -> None:
+    """Measure orders a second, and the latency of each.
+
+    Orders are signed as they are sent, on a schedule that no slow answer holds back; latencies count from the
+    instant an order was due. The venue is one of the command's own, or one of this machine (--url).
+    """
+    set_up_logging(log_level)
+    if as_json and as_table:
+        raise UsageError("--json and --table exclude each other; give one of them")
+    output = Output(as_json=as_json, quiet=quiet)
+    what = _override(_base(scenario, rps, duration, warmup), connections, timeout, arrival, flow, seed)
+    what = what.with_thresholds(threshold or [])
+    target = _target(network, url)
+    _check_writable(out or REPORTS)
+    output.say(f"{what.name}: {target.gateway}" if target else f"{what.name}: embedded venue, paper money")
+    record = asyncio.run(_run(what, target, output))
+    raise typer.Exit(_tell(record, output, out, lenient=lenient, as_json=output.as_json and not as_table))
+
+
+def _base(name: str | None, rps: str | None, duration: str | None, warmup: str | None) -> Scenario:
+    if name is None:
+        return Scenario.from_flags(
+            rate="1000" if rps is None else rps,
+            duration="10s" if duration is None else duration,
+            warmup="3s" if warmup is None else warmup,
+        )
+    scenario = find_scenario(name)
+    if rps is not None:
+        scenario = scenario.with_rate(rps)
+    if duration is not None:
+        scenario = scenario.with_duration(duration)
+    return scenario if warmup is None else scenario.with_warmup(warmup)
+
+
+def _override(
+    scenario: Scenario,
+    connections: int | None,
+    timeout: str | None,
+    arrival: Arrival | None,
+    flow: Flow | None,
+    seed: int | None,
+) -> Scenario:
+    return replace(
+        scenario,
+        connections=scenario.connections if connections is None else connections,
+        timeout_ns=scenario.timeout_ns if timeout is None else parse_duration(timeout, "--timeout"),
+        arrival=scenario.arrival if arrival is None else arrival,
+        flow=scenario.flow if flow is None else flow,
+        seed=scenario.seed if seed is None else seed,
+    )
+
+
+def _target(name: NetworkName, url: str | None) -> Network | None:
+    """Return the venue to load, ``None`` for one of our own; never one that is not ours to load."""
+    if url is not None:
+        return loopback_network(url)
+    if name is not NetworkName.SIM:
+        raise UsageError(
+            f"a load test is not run against {name}: it would send real orders; leave --network out "
+            "(and NADOWS_NETWORK, NADO_MODE unset) for the embedded venue"
+        )
+    return None
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before the run that its report could not be kept."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UsageError(
+            f"the report cannot be written to {folder}: {existing} is no folder to write to; give --out"
+        )
+
+
+async def _run(scenario: Scenario, target: Network | None, output: Output) -> RunRecord:
+    """Run, and let the first signal stop it in order and the second at once."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+
+    def on_signal() -> None:
+        if stop.is_set():
+            task.cancel()
+            return
+        output.say("stopping: waiting for what is in flight; once more to give up")
+        stop.set()
+
+    def on_progress(progress: Progress) -> None:
+        output.say(progress_line(progress))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        return await run(scenario, target, on_progress=on_progress, stop=stop)
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _tell(record: RunRecord, output: Output, out: Path | None, *, lenient: bool, as_json: bool) -> int:
+    """Judge, write the report, print; return the exit code."""
+    judgements = [
+        threshold.judge(outcome)
+        for threshold in record.scenario.thresholds
+        for outcome in record.outcomes
+        if outcome.recorded and threshold.phase in (None, outcome.name)
+    ]
+    verdict = judge(record.outcomes, judgements, interrupted=record.interrupted, lenient=lenient)
+    if not record.outcomes:
+        output.say("stopped before anything was sent; there is no report")
+        return verdict.exit
+    result = result_of(record, verdict, judgements, ["nadows", *sys.argv[1:]])
+    folder = out or REPORTS / run_id(record)
+    write_report(folder, record, result)
+    if as_json:
+        output.json(result)
+    else:
+        output.console.print(summary(record, verdict, judgements), soft_wrap=True)
+    output.flush()
+    output.say(f"report: {folder}")
+    return verdict.exit

@@ -28,6 +28,7 @@ LAYERS: Final = (
         "nadows.capture.*",
         "nadows.client",
         "nadows.delivery",
+        "nadows.embedded",
         "nadows.keys",
         "nadows.metrics",
         "nadows.pool",

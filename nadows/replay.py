@@ -34,8 +34,9 @@ from nadows.capture import (
 from nadows.desk import STREAMS, Desk, DeskEvent
 from nadows.errors import CaptureError, NadowsError, UsageError
 from nadows.messages import Reply, Stream
-from nadows.products import Products
+from nadows.products import Product, Products
 from nadows.signing import SignedCancelAndPlace, SignedCancelOrders, SignedOrder, Subaccount
+from nadows.units import ONE_X18
 
 __all__ = ["KNOWN_SYMBOLS", "Replay", "records_of"]
 
@@ -66,8 +67,8 @@ class Replay:
         """Frames taken."""
         self.end: End | None = None
         """The end of the recording, once it has been reached."""
-        self.symbols: dict[int, str] = {}
-        """Symbol by product id, as far as the records told."""
+        self.listed = Products(())
+        """What the venue lists, as far as the records told."""
         if isinstance(header, Header):
             self.desk = Desk(
                 subaccount=header.subaccount,
@@ -76,7 +77,7 @@ class Replay:
                 rng=random.Random(header.seed),
             )
         else:
-            self.symbols = {header.product_id: header.symbol or KNOWN_SYMBOLS.get(header.product_id, "")}
+            self.listed = Products([_unlisted(header.product_id, header.symbol)])
             self.desk = _market_desk(header)
         self._do: dict[type, Callable[[Any], Sequence[DeskEvent]]] = {
             Frame: self._frame,
@@ -112,7 +113,11 @@ class Replay:
 
     def symbol(self, product_id: int) -> str:
         """Symbol of a product, or its number if the file does not name it."""
-        return self.symbols.get(product_id) or str(product_id)
+        return self.product(product_id).symbol
+
+    def product(self, product_id: int) -> Product:
+        """Describe a product; of one that the file does not list, only the symbol is known at best."""
+        return self.listed[product_id] if product_id in self.listed else _unlisted(product_id)
 
     def products(self) -> Iterator[tuple[int, str]]:
         """Products that have a book: id and symbol."""
@@ -189,7 +194,22 @@ class Replay:
     def _answered(self, reply: Reply | NadowsError) -> None:
         if isinstance(reply, Reply) and reply.ok and reply.request_type == "query_symbols":
             listed: messages.Symbols = messages.reply_data(reply)
-            self.symbols |= {p.product_id: p.symbol for p in Products.from_symbols(listed.symbols.values())}
+            self.listed = Products.from_symbols(listed.symbols.values())
+
+
+def _unlisted(product_id: int, symbol: str | None = None) -> Product:
+    """Describe a product of which nothing but its number is known, and perhaps its symbol."""
+    return Product(
+        product_id=product_id,
+        symbol=symbol or KNOWN_SYMBOLS.get(product_id) or str(product_id),
+        is_perp=True,
+        # No decimals are asked for, so that each number shows those it has.
+        tick=ONE_X18,
+        step=ONE_X18,
+        min_notional=0,
+        maker_fee=0,
+        taker_fee=0,
+    )
 
 
 def _market_desk(header: MarketHeader) -> Desk:

@@ -1,0 +1,174 @@
+"""``nadows book``: the live order book of a product."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+import typer
+
+from nadows.book import Book
+from nadows.cli.connecting import reach
+from nadows.cli.options import AsJson, LogLevel, LogLevelOption, NetworkName, NetworkOption, Quiet, UrlOption
+from nadows.cli.output import Output, set_up_logging
+from nadows.cli.run import run
+from nadows.cli.screens import BookView, ladder
+from nadows.cli.terminal import Screen
+from nadows.client import Client, connect
+from nadows.products import Product
+from nadows.units import format_x18
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_REDRAW_NS: Final = 100_000_000
+"""The shortest time between two pictures: ten a second."""
+_RATE_NS: Final = 2_000_000_000
+"""Over how long the rate of updates is taken."""
+_SECOND_NS: Final = 1_000_000_000
+MAX_DEPTH: Final = 100
+"""Levels a side that a snapshot proves."""
+_DEPTH_KEYS: Final = {"+": 5, "=": 5, "-": -5}
+_HINT: Final = "q quit   + - depth"
+
+
+@app.command(help="Show the live order book of a product.")
+def book(
+    product: Annotated[str, typer.Argument(help="Symbol or id: ETH, ETH-PERP, 4.")],
+    depth: Annotated[int, typer.Option("--depth", "-d", min=1, max=MAX_DEPTH, help="Levels a side.")] = 15,
+    once: Annotated[
+        bool, typer.Option("--once", help="Wait until the book is LIVE, print it once, and end.")
+    ] = False,
+    network: NetworkOption = NetworkName.SIM,
+    url: UrlOption = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    log_level: LogLevelOption = LogLevel.WARNING,
+) -> None:
+    """Show the book as a ladder on a terminal, drawn at most ten times a second, or as JSON elsewhere."""
+    set_up_logging(log_level)
+    output = Output(as_json=as_json, quiet=quiet)
+    run(_book(product, depth, once, network, url, output), until_stopped=not once)
+
+
+async def _book(
+    name: str, depth: int, once: bool, network_name: NetworkName, url: str | None, output: Output
+) -> None:
+    async with reach(network_name, url, output) as network, connect(network) as client:
+        product = client.products.find(name)
+        live = await client.book(product.product_id)
+        if once:
+            _print_once(live, product, depth, network.name, output)
+        elif output.as_json:
+            await _stream(live, product, depth, output)
+        else:
+            await _show(client, live, product, depth)
+
+
+def _print_once(live: Book, product: Product, depth: int, network: str, output: Output) -> None:
+    if output.as_json:
+        output.json(_book_json(live, product, depth))
+    else:
+        view = BookView.of(live, product, depth, network=network)
+        output.text(ladder(view, width=output.console.width, height=2 * depth + 6))
+    output.flush()
+
+
+def _book_json(live: Book, product: Product, depth: int) -> dict[str, Any]:
+    """Describe a book as JSON; prices and sizes are exact decimal strings, and missing unless it is LIVE."""
+    described: dict[str, Any] = {
+        "type": "book",
+        "product_id": product.product_id,
+        "symbol": product.symbol,
+        "state": live.state.value,
+    }
+    if not live.is_live:
+        return described
+    bids, asks = live.levels(depth)
+    return described | {
+        "timestamp": str(live.max_timestamp),
+        "spread": None if live.spread is None else format_x18(live.spread),
+        "microprice": None if live.microprice is None else format_x18(live.microprice),
+        "bids": [[format_x18(level.price), format_x18(level.qty)] for level in bids],
+        "asks": [[format_x18(level.price), format_x18(level.qty)] for level in asks],
+    }
+
+
+async def _stream(live: Book, product: Product, depth: int, output: Output) -> None:
+    """Print the top levels whenever they have changed, at most ten times a second."""
+    shown = None
+    async for _ in _beats():
+        described = _book_json(live, product, depth)
+        what = described | {"timestamp": None}
+        if what != shown:
+            output.json(described)
+            output.flush()
+            shown = what
+
+
+async def _show(client: Client, live: Book, product: Product, depth: int) -> None:
+    """Draw the book until the user has seen enough: when it has changed, and once a second for its age."""
+    watch = _Watch(live)
+    drawn_ns, drawn = 0, None
+    with Screen() as screen, screen.keys() as typed:
+        async for now_ns in _beats():
+            while typed:
+                key = typed.pop(0)
+                if key in "qQ\x04":
+                    return
+                depth = min(max(depth + _DEPTH_KEYS.get(key, 0), 1), MAX_DEPTH)
+            watch.look(now_ns)
+            seen = (live.updates, live.state, depth, screen.size)
+            if seen == drawn and now_ns - drawn_ns < _SECOND_NS:
+                continue
+            drawn_ns, drawn = now_ns, seen
+            view = BookView.of(
+                live,
+                product,
+                depth,
+                network=client.network.name,
+                age_ns=now_ns - watch.changed_ns,
+                updates_per_s=watch.per_second,
+                hint=_HINT,
+            )
+            width, height = screen.size
+            screen.draw(ladder(view, width=width, height=height))
+
+
+async def _beats() -> AsyncIterator[int]:
+    """Yield the monotonic clock at most ten times a second: draws follow time, not what is received."""
+    while True:
+        now_ns = time.monotonic_ns()
+        yield now_ns
+        rest_ns = now_ns + _REDRAW_NS - time.monotonic_ns()
+        await asyncio.sleep(max(rest_ns, 0) / _SECOND_NS)
+
+
+class _Watch:
+    """When a book last changed, and how often it does; as seen by looking at it now and then."""
+
+    def __init__(self, live: Book) -> None:
+        self._live = live
+        self._looks: deque[tuple[int, int]] = deque()
+        self.changed_ns = time.monotonic_ns()
+        """When a change was last seen (monotonic)."""
+
+    def look(self, now_ns: int) -> None:
+        """Take note of how things are at *now_ns*."""
+        if self._looks and self._looks[-1][1] != self._live.updates:
+            self.changed_ns = now_ns
+        self._looks.append((now_ns, self._live.updates))
+        while now_ns - self._looks[0][0] > _RATE_NS:
+            self._looks.popleft()
+
+    @property
+    def per_second(self) -> float | None:
+        """Updates a second of late; ``None`` until it has been looked at for long enough to say."""
+        (first_ns, first), (last_ns, last) = self._looks[0], self._looks[-1]
+        return (
+            (last - first) * _SECOND_NS / (last_ns - first_ns) if last_ns - first_ns >= _SECOND_NS else None
+        )

@@ -1,0 +1,116 @@
+"""From options to a venue, a key and a connected client."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nadows.cli.options import NetworkName
+from nadows.cli.output import Output
+from nadows.embedded import EmbeddedVenue, embedded_venue
+from nadows.errors import ConnectionLost, UsageError
+from nadows.keys import KEY_VARIABLES, load_signer, throw_away_signer
+from nadows.network import MAINNET, TESTNET, Network
+from nadows.signing import Signer
+
+__all__ = ["Keys", "reach"]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Where the user's key may be."""
+
+    key_file: Path | None = None
+    keystore: Path | None = None
+    password_file: Path | None = None
+
+    def load(self) -> Signer | None:
+        """Load the key, if there is one. Raises as `nadows.keys.load_signer`."""
+        return load_signer(
+            os.environ, key_file=self.key_file, keystore=self.keystore, password=self._read_password
+        )
+
+    def load_for(self, network: Network, output: Output) -> Signer:
+        """Load the key; on the embedded venue make one if there is none, and say so.
+
+        Raises:
+            UsageError: If there is none, and the venue is one where it matters.
+        """
+        signer = self.load()
+        if signer is not None:
+            return signer
+        if network.name != NetworkName.SIM:
+            raise UsageError(
+                f"this needs a private key for {network.name}: set {KEY_VARIABLES[0]}, "
+                "or give --key-file or --keystore"
+            )
+        signer = throw_away_signer()
+        output.say(
+            f"no key was given: a throw-away wallet {signer.checksum_address} is used, with paper money"
+        )
+        return signer
+
+    def _read_password(self) -> str:
+        if self.password_file is None:
+            try:
+                return getpass.getpass("Password of the keystore: ")
+            except EOFError:
+                raise UsageError(
+                    "no password was entered: give --password-file where there is no terminal"
+                ) from None
+        try:
+            return self.password_file.read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the password file {self.password_file}: {error}") from error
+
+
+@asynccontextmanager
+async def reach(name: NetworkName, url: str | None, output: Output) -> AsyncIterator[Network]:
+    """Find the venue; the embedded one is started, and ends with the block.
+
+    Raises:
+        UsageError: If *url* is not one.
+        ConnectFailed: If the embedded venue does not start.
+        ConnectionLost: If it ends while it is needed.
+    """
+    if url is not None:
+        network = Network.from_url(url)
+        output.say(f"{network.name}: the venue at {url}")
+        yield network
+    elif name is not NetworkName.SIM:
+        output.say(f"{name}: the exchange itself{', real money' if name is NetworkName.MAINNET else ''}")
+        yield TESTNET if name is NetworkName.TESTNET else MAINNET
+    else:
+        async with embedded_venue() as venue:
+            output.say(f"sim: embedded venue, paper money (process {venue.pid})")
+            async with _alive(venue):
+                yield venue.network
+
+
+@asynccontextmanager
+async def _alive(venue: EmbeddedVenue) -> AsyncIterator[None]:
+    """Cancel the block when the venue ends, and raise what it said."""
+    failure: BaseException | None = None
+
+    async def watch() -> None:
+        raise ConnectionLost(await venue.died())
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watcher = tasks.create_task(watch(), name="nadows embedded venue")
+            try:
+                yield
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                # Kept out of the group, which would wrap it.
+                failure = error
+            finally:
+                watcher.cancel()
+    except* ConnectionLost as died:
+        failure = died.exceptions[0]
+    if failure is not None:
+        raise failure

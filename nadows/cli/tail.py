@@ -1,0 +1,220 @@
+"""``nadows tail``: events as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from nadows.capture import Header, Recorder
+from nadows.cli.connecting import Keys, reach
+from nadows.cli.event_lines import event_line
+from nadows.cli.options import (
+    AsJson,
+    KeyFile,
+    Keystore,
+    LogLevel,
+    LogLevelOption,
+    NetworkName,
+    NetworkOption,
+    PasswordFile,
+    Quiet,
+    SubaccountOption,
+    UrlOption,
+    parse_duration,
+)
+from nadows.cli.output import Output, set_up_logging
+from nadows.cli.run import run
+from nadows.cli.stream_names import check_names, needs_key, parse_streams
+from nadows.client import Client, connect
+from nadows.desk import BookChanged, DeskEvent, Disconnected, Reconnected
+from nadows.messages import EVENT_TYPES, UnknownEvent, encode
+from nadows.network import Network
+from nadows.signing import Signer, Subaccount
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+@app.command(help="Print events as they come, and record them.")
+def tail(
+    streams: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STREAM]...",
+            help="book_depth:ETH, trade:2, latest_candlestick:ETH:60, fill, all ...; "
+            "without any: trades and best bid/offer of all products.",
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", "-o", help="Write a capture, for `nadows replay`; .gz compresses."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the file of --record if it exists.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, help="End after so many events.")
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option("--duration", help="End after this time: 10s, 500ms, 2m.")
+    ] = None,
+    network: NetworkOption = NetworkName.SIM,
+    url: UrlOption = None,
+    subaccount: SubaccountOption = "default",
+    key_file: KeyFile = None,
+    keystore: Keystore = None,
+    password_file: PasswordFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    log_level: LogLevelOption = LogLevel.WARNING,
+) -> None:
+    """Print one line an event: for people on a terminal; elsewhere the venue's JSON with the symbol added.
+
+    Lost and restored connections, and books that go out of and into service, are lines too.
+    """
+    set_up_logging(log_level)
+    check_names(streams or [])
+    command = _Tail(
+        names=streams or [],
+        record=record,
+        force=force,
+        limit=limit,
+        seconds=None if duration is None else parse_duration(duration),
+        subaccount=subaccount,
+        keys=Keys(key_file, keystore, password_file),
+        output=Output(as_json=as_json, quiet=quiet),
+    )
+    run(command.run(network, url), until_stopped=limit is None and duration is None)
+
+
+class _Tail:
+    """One run of the command."""
+
+    def __init__(
+        self,
+        *,
+        names: list[str],
+        record: Path | None,
+        force: bool,
+        limit: int | None,
+        seconds: float | None,
+        subaccount: str,
+        keys: Keys,
+        output: Output,
+    ) -> None:
+        self._names = names
+        self._record = record
+        self._force = force
+        self._limit = limit
+        self._seconds = seconds
+        self._subaccount = subaccount
+        self._keys = keys
+        self._output = output
+
+    async def run(self, name: NetworkName, url: str | None) -> None:
+        """Connect, subscribe, and print until it is enough."""
+        async with reach(name, url, self._output) as network:
+            wants_key = needs_key(self._names)
+            signer = self._keys.load_for(network, self._output) if wants_key else self._keys.load()
+            seed = secrets.randbits(48)
+            with self._recording(network, signer, seed) as recorder:
+                async with connect(
+                    network, signer, subaccount=self._subaccount, private=wants_key, seed=seed, tap=recorder
+                ) as client:
+                    try:
+                        await self._print(client, recorder)
+                    finally:
+                        if recorder is not None:
+                            # Before the client takes its leave, so that the state is that of a live one.
+                            recorder.finish(client.desk.state_hash())
+
+    @contextmanager
+    def _recording(self, network: Network, signer: Signer | None, seed: int) -> Iterator[Recorder | None]:
+        if self._record is None:
+            yield None
+            return
+        own = Subaccount.of(signer.address, self._subaccount) if signer is not None else None
+        header = Header(
+            network=network.name,
+            chain_id=network.chain_id,
+            endpoint=network.endpoint,
+            started_ns=time.time_ns(),
+            seed=seed,
+            subaccount=own.hex if own is not None else None,
+            authenticated=signer is not None,
+        )
+        recorder = Recorder(self._record, header, overwrite=self._force)
+        try:
+            yield recorder
+        finally:
+            recorder.close()
+        self._output.say(f"{recorder.frames} frames recorded in {self._record}")
+
+    async def _print(self, client: Client, recorder: Recorder | None) -> None:
+        own = client.subaccount.hex if client.subaccount is not None else None
+        streams = parse_streams(self._names, client.products, own)
+        printed = 0
+        subscription = client.events(*streams)
+        try:
+            async with asyncio.timeout(self._seconds):
+                await client.subscribe(*streams)
+                async for event in subscription:
+                    if recorder is not None:
+                        recorder.check()
+                    if self._write(event, client):
+                        printed += 1
+                    if printed == self._limit:
+                        break
+                    if not len(subscription):
+                        self._output.flush()
+        except TimeoutError:
+            # The duration is over: that was the order.
+            pass
+        self._output.flush()
+
+    def _write(self, event: DeskEvent, client: Client) -> bool:
+        """Print an event, if it is one to print; return whether it counts towards the limit."""
+        is_venues = isinstance(event, EVENT_TYPES)
+        if not self._output.as_json:
+            line = event_line(event, client.products)
+            if line is not None:
+                self._output.text(line)
+        elif is_venues:
+            self._output.raw(_wire_json(event, client))
+        else:
+            notice = _notice(event, client)
+            if notice is not None:
+                self._output.json(notice)
+        return is_venues
+
+
+def _wire_json(event: Any, client: Client) -> bytes:
+    """Write an event as the venue did, digit for digit, and add the product's symbol."""
+    text = event.raw if isinstance(event, UnknownEvent) else encode(event)
+    product_id = getattr(event, "product_id", None)
+    if product_id is None:
+        return bytes(text)
+    return bytes(text[:-1]) + b',"symbol":' + encode(client.products.symbol(product_id)) + b"}"
+
+
+def _notice(event: DeskEvent, client: Client) -> dict[str, Any] | None:
+    match event:
+        case Disconnected(line, reason):
+            return {"type": "disconnected", "line": line, "reason": reason}
+        case Reconnected(line, downtime_ns):
+            return {"type": "reconnected", "line": line, "downtime_ns": downtime_ns}
+        case BookChanged(product_id, state):
+            symbol = client.products.symbol(product_id)
+            return {"type": "book_changed", "product_id": product_id, "symbol": symbol, "state": state.value}
+        case _:
+            return None

@@ -1,0 +1,121 @@
+"""A terminal taken over for a live picture, and given back as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import MemoryHandler
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console
+from rich.text import Text
+
+__all__ = ["Screen"]
+
+_ENTER: Final = "\x1b[?1049h\x1b[?25l"
+"""To the alternate screen, without a cursor."""
+_LEAVE: Final = "\x1b[?25h\x1b[?1049l"
+_BEGIN: Final = "\x1b[?2026h\x1b[H"
+"""Terminals that know it show what follows at once when it ends; others ignore it."""
+_END: Final = "\x1b[J\x1b[?2026l"
+_LOG_LINES: Final = 10_000
+
+
+class Screen:
+    """The alternate screen of a terminal, for the length of a ``with`` block.
+
+    Each picture is one write, so that no half of one is ever seen. What is logged meanwhile is held
+    back and comes out afterwards.
+    """
+
+    def __init__(self) -> None:
+        self.draws = 0
+        """Pictures drawn."""
+        self._console = Console(file=sys.stdout)
+        self._saved: list[Any] | None = None
+        self._logs = _held_back_logs()
+
+    def __enter__(self) -> Self:
+        self._logs.__enter__()
+        if sys.stdin.isatty():
+            self._saved = termios.tcgetattr(sys.stdin)
+            tty.setcbreak(sys.stdin)
+        self._write(_ENTER)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._write(_LEAVE)
+        finally:
+            if self._saved is not None:
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._saved)
+            self._logs.__exit__(kind, error, trace)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and lines, as they are now."""
+        size = os.get_terminal_size(sys.stdout.fileno())
+        # A terminal that does not know says 0.
+        return size.columns or 80, size.lines or 24
+
+    def draw(self, picture: Text) -> None:
+        """Show a picture in place of the one before."""
+        self._console.width, self._console.height = self.size
+        with self._console.capture() as drawn:
+            self._console.print(picture, end="")
+        # Each line clears what is left of the old one; the end clears the old lines below.
+        self._write(_BEGIN + drawn.get().replace("\n", "\x1b[K\n") + "\x1b[K" + _END)
+        self.draws += 1
+
+    @contextmanager
+    def keys(self) -> Iterator[list[str]]:
+        """Collect what is typed while the block runs, in a list to take it out of; needs an event loop."""
+        typed: list[str] = []
+        if self._saved is None:
+            yield typed
+            return
+        loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
+
+        def read() -> None:
+            data = os.read(stdin, 64)
+            if not data:
+                # The other end is gone; a descriptor at its end is always readable.
+                loop.remove_reader(stdin)
+            typed.extend(data.decode(errors="ignore"))
+
+        loop.add_reader(stdin, read)
+        try:
+            yield typed
+        finally:
+            loop.remove_reader(stdin)
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _held_back_logs() -> Iterator[None]:
+    """Keep log lines off the screen until the end."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    holders = [
+        MemoryHandler(_LOG_LINES, flushLevel=logging.CRITICAL + 1, target=handler) for handler in handlers
+    ]
+    root.handlers[:] = holders
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        for holder in holders:
+            holder.close()

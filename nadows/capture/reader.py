@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 import msgspec
 
@@ -55,18 +56,16 @@ class Reader:
         self.path = path
         self.line = 0
         """Number of the line read last; the header is line 1."""
-        self._file = _open(path)
-        try:
+        with ExitStack() as closing:
+            self._file = _open(path, closing)
             self.header = self._read_header()
-        except BaseException:
-            self._file.close()
-            raise
+            self._closing = closing.pop_all()
 
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._file.close()
+        self._closing.close()
 
     def records(self, *, partial: bool = False) -> Iterator[Record]:
         """Read a capture, record by record, the end included.
@@ -178,14 +177,14 @@ class _CutOff(CaptureError):
     """The file ends in the middle of something."""
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path, closing: ExitStack) -> IO[bytes]:
     try:
-        raw = path.open("rb")
-        is_gzip = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
+        raw = closing.enter_context(path.open("rb"))
+        # Looked at and not read, so that pipes will do.
+        is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
     except OSError as error:
         raise CaptureError(f"cannot read {path}: {error.strerror}") from error
-    return gzip.GzipFile(fileobj=raw) if is_gzip else raw  # type: ignore[return-value]
+    return cast(IO[bytes], closing.enter_context(gzip.GzipFile(fileobj=raw))) if is_gzip else raw
 
 
 def _reading_failed(error: Exception) -> str:

@@ -6,7 +6,7 @@ import gzip
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import msgspec
 
@@ -187,12 +187,11 @@ def _create(path: Path, *, overwrite: bool) -> IO[bytes]:
     try:
         if not overwrite and path.exists() and path.stat().st_size:
             raise UsageError(f"{path} exists already: give another name, or --force to replace it")
-        raw = path.open("wb")
+        if path.suffix == ".gz":
+            return cast(IO[bytes], gzip.open(path, "wb", compresslevel=_GZIP_LEVEL))
+        return path.open("wb")
     except OSError as error:
         raise UsageError(f"cannot write the capture {path}: {error.strerror}") from error
-    if path.suffix == ".gz":
-        return gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_GZIP_LEVEL)  # type: ignore[return-value]
-    return raw
 
 
 def _as_member(frame: bytes) -> dict[str, Any]:

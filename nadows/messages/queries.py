@@ -236,6 +236,10 @@ class CachedPricesQuery(_Query, frozen=True, tag="cached_prices"):
 class CachedSymbolsQuery(_Query, frozen=True, tag="cached_symbols"):
     """Ask the edge for the products."""
 
+    product_ids: tuple[IntOrText, ...] | UnsetType | None = UNSET
+    product_type: str | UnsetType | None = UNSET
+    """``spot`` or ``perp``."""
+
 
 class CachedContractsQuery(_Query, frozen=True, tag="cached_contracts"):
     """Ask the edge for the chain."""

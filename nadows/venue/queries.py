@@ -34,7 +34,6 @@ _INSURANCE: Final = 500_000 * ONE_X18
 _HEALTH_GROUPS: Final = {"health_groups": [[1, 2], [3, 4]]}
 
 _EDGE_TWINS: Final[dict[type[Any], type[Any]]] = {
-    ask.CachedSymbolsQuery: ask.SymbolsQuery,
     ask.CachedContractsQuery: ask.ContractsQuery,
     ask.CachedStatusQuery: ask.StatusQuery,
     ask.CachedAllProductsQuery: ask.AllProductsQuery,
@@ -103,6 +102,7 @@ class Queries:
             ask.AllProductsQuery: lambda query, now_ns: answers.product_lists(self._engine),
             ask.EdgeAllProductsQuery: self._edge_all_products,
             ask.SymbolsQuery: self._symbols,
+            ask.CachedSymbolsQuery: self._symbols,
             ask.FeeRatesQuery: self._fee_rates,
             ask.MaxOrderSizeQuery: self._max_order_size,
             ask.MaxWithdrawableQuery: self._max_withdrawable,
@@ -230,7 +230,7 @@ class Queries:
     def _edge_all_products(self, query: ask.EdgeAllProductsQuery, now_ns: int) -> Json:
         return {"edge_all_products": {str(self._chain_id): answers.product_lists(self._engine)}}
 
-    def _symbols(self, query: ask.SymbolsQuery, now_ns: int) -> Json:
+    def _symbols(self, query: ask.SymbolsQuery | ask.CachedSymbolsQuery, now_ns: int) -> Json:
         ids, kind = _given(query.product_ids), _given(query.product_type)
         if kind not in (None, "spot", "perp"):
             raise Refusal(2061, f"product_type must be spot or perp, got {kind!r}.")

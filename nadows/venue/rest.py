@@ -74,6 +74,8 @@ class Rest:
         self._limits = limits
         self._get: dict[str, Callable[[Mapping[str, str], int], object]] = {
             "/v1/symbols": lambda query, now_ns: self._queries.symbol_list(),
+            # In no document, but the official SDK reads its clock from here.
+            "/v1/time": lambda query, now_ns: now_ns // 10**6,
             "/v2/assets": lambda query, now_ns: [_asset(product) for product in PRODUCTS.values()],
             "/v2/pairs": self._pairs,
             "/v2/orderbook": self._orderbook,

@@ -11,6 +11,7 @@ A member that may be missing defaults to ``UNSET``, a member that may be ``null`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -158,9 +159,53 @@ def encode(message: Any) -> bytes:
     return _ENCODER.encode(message)
 
 
-def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    """Make a strict decoder that knows our integer types. It raises `FOREIGN` errors; see `read`."""
-    return msgspec.json.Decoder(kind, dec_hook=_read_number)
+MAX_NESTING: Final = 1000
+"""How deep a text may nest: the deepest documented answer nests 7 deep, Python's default limit is 1000."""
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class Decoder:
+    """A strict JSON decoder that knows our integer types and bounds the nesting.
+
+    msgspec recurses in C and relies on Python's recursion limit to stop in time. Libraries raise that limit
+    (py_ecc, which eth-account imports, to 100,000), and then a deeply nested frame would end the process.
+    """
+
+    __slots__ = ("_decode",)
+
+    def __init__(self, kind: Any) -> None:
+        self._decode = msgspec.json.Decoder(kind, dec_hook=_read_number).decode
+
+    def decode(self, frame: bytes | str) -> Any:
+        """Decode one text; raises `FOREIGN` errors, see `read`."""
+        # Counting costs 0.1 us; no text nests deeper than it has opening brackets.
+        if isinstance(frame, bytes):
+            openings = frame.count(b"[") + frame.count(b"{")
+        else:
+            openings = frame.count("[") + frame.count("{")
+        if openings > MAX_NESTING:
+            _check_nesting(frame if isinstance(frame, bytes) else frame.encode(errors="surrogatepass"))
+        return self._decode(frame)
+
+
+def _check_nesting(frame: bytes) -> None:
+    """Raise RecursionError if the text nests too deep; takes time by its depth, not by its brackets."""
+    brackets = _STRING.sub(b"", frame).translate(None, _NOT_BRACKETS)
+    for _ in range(MAX_NESTING):
+        if len(brackets) <= MAX_NESTING:
+            return
+        before = len(brackets)
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(brackets) == before:
+            break
+    raise RecursionError(f"JSON nested deeper than {MAX_NESTING}")
+
+
+def decoder(kind: Any) -> Decoder:
+    """Make a `Decoder`."""
+    return Decoder(kind)
 
 
 def convert(value: Any, kind: type[T]) -> T:
@@ -176,7 +221,7 @@ FOREIGN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What msgspec raises on bad input: invalid JSON or UTF-8, a wrong shape, nesting beyond the stack."""
 
 
-def read(source: msgspec.json.Decoder[Any], frame: bytes | str) -> Any:
+def read(source: Decoder, frame: bytes | str) -> Any:
     """Decode one frame.
 
     Raises:
@@ -198,7 +243,7 @@ def decode(frame: bytes | str, kind: Any) -> Any:
 
 
 @cache
-def _decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
+def _decoder_of(kind: Any) -> Decoder:
     return decoder(kind)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from typing import Any, Final
 
 import pytest
 
 from nadows import messages as m
 from nadows.errors import MalformedFrame, ProtocolError
-from nadows.messages.wire import malformed, request_id, serde_words, unknown_variant
+from nadows.messages.wire import decode, encode, malformed, request_id, serde_words, unknown_variant
 from nadows.units import NO_ASK, X18, Nanos
 
 
@@ -161,3 +163,37 @@ def test_serde_words(text: str, expected: str) -> None:
 def test_unknown_variant() -> None:
     """The complaint lists what would have been allowed, in order."""
     assert unknown_variant("x", ["b", "a"]) == "unknown variant `x`, expected one of `b`, `a`"
+
+
+DEEP: Final = [
+    pytest.param(b"[" * 100_000, id="never closed"),
+    pytest.param(b"[" * 50_000 + b"]" * 50_000, id="closed"),
+    pytest.param(b'{"a":' * 50_000 + b"1" + b"}" * 50_000, id="objects"),
+    pytest.param(b'["\\"",' * 50_000 + b"1" + b"]" * 50_000, id="with escaped quotes"),
+    pytest.param(b'{"id":1,"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}", id="in a member that is not known"),
+]
+
+
+@pytest.mark.parametrize("frame", DEEP)
+@pytest.mark.parametrize("kind", [bytes, str])
+def test_deep_nesting_is_refused_whatever_the_recursion_limit(frame: bytes, kind: type) -> None:
+    """Decoding recurses in C; libraries that raise Python's limit must not turn a frame into a crash."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        with pytest.raises(MalformedFrame, match="nested deeper than 1000"):
+            decode(frame if kind is bytes else frame.decode(), Any)
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param([[1, {}]] * 5_000, id="wide"),
+        pytest.param(["[" * 5_000, '"{' * 5_000, "\\"], id="brackets in strings"),
+    ],
+)
+def test_wide_texts_are_not_deep(value: Any) -> None:
+    """Only nesting counts, not the number of brackets, and not those inside strings."""
+    assert value == decode(encode(value), Any)

@@ -134,6 +134,8 @@ def test_retries_fall_at_the_same_instants(tmp_path: Path) -> None:
     tap.frame(STREAMS, b'{"result":null,"id":1}', 3)
     desk.stream_frame(b'{"result":null,"id":1}', 3)
     answer(refusal, 4)
+    # The first retry is immediate, the others wait a random time.
+    answer(refusal, 5)
     for _ in range(5):
         due_ns = desk.next_deadline()
         assert due_ns is not None

@@ -169,6 +169,10 @@ class Exchange:
         """Why the recording stopped before its end; the venue itself goes on."""
         return None if self.replay is None else self.replay.failure
 
+    def set_active(self, active: bool) -> None:
+        """Accept executes, or refuse them all as under maintenance (2068)."""
+        self._queries.active = active
+
     # Time.
 
     def next_deadline(self) -> int:

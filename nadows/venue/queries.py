@@ -30,6 +30,8 @@ MAX_DEPTH: Final = 100
 """Levels a side in `market_liquidity`."""
 
 _ZERO_ADDRESS: Final = "0x" + "00" * 20
+_MOST_STEPS: Final = 1 << 64
+"""More size steps than any account can pay for."""
 _INSURANCE: Final = 500_000 * ONE_X18
 _HEALTH_GROUPS: Final = {"health_groups": [[1, 2], [3, 4]]}
 
@@ -262,16 +264,16 @@ class Queries:
     def _largest(self, account: Account, product: Product, price: int, long: bool) -> int:
         """Find by bisection the largest size that leaves initial health at zero or above."""
         ledger, product_id = self._engine.ledger, product.product_id
-        low, high = 0, 10**12 * ONE_X18
-        while high - low > product.size_increment:
+        low, high = 0, _MOST_STEPS
+        while high - low > 1:
             middle = (low + high) // 2
-            base = middle if long else -middle
+            base = middle * product.size_increment * (1 if long else -1)
             quote = -base * price // ONE_X18
             if ledger.health(account, product_id=product_id, base=base, quote=quote) >= 0:
                 low = middle
             else:
                 high = middle
-        return low
+        return low * product.size_increment
 
     def _max_withdrawable(self, query: ask.MaxWithdrawableQuery, now_ns: int) -> Json:
         product = PRODUCTS.get(query.product_id)

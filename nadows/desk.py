@@ -348,12 +348,15 @@ class Desk:
         """Hash everything known of the market and of one's own trading (sha-256, hex).
 
         Desks that were told the same have the same hash, on any machine and at any speed: books with all
-        their levels and counters, orders, positions, and which fills were seen.
+        their levels, orders, positions, which fills were seen, and how often something was amiss.
         """
         parts = [
             f"book {book.digest()} {book.updates} {book.gaps} {book.repeats}"
             for _, book in sorted(self.books.items())
         ]
+        for session in (self.streams, self.gateway):
+            parts.append(f"session {session.malformed} {session.strays}")
+        parts.append(f"snapshots {self.snapshots} {self.failed_snapshots}")
         if self.account is not None:
             parts += self.account.lines()
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -351,12 +351,13 @@ class Desk:
         their levels, orders, positions, which fills were seen, and how often something was amiss.
         """
         parts = [
-            f"book {book.digest()} {book.updates} {book.gaps} {book.repeats}"
-            for _, book in sorted(self.books.items())
+            f"snapshots {self.snapshots} {self.failed_snapshots}",
+            *(f"session {session.malformed} {session.strays}" for session in (self.streams, self.gateway)),
+            *(
+                f"book {book.digest()} {book.updates} {book.gaps} {book.repeats}"
+                for _, book in sorted(self.books.items())
+            ),
         ]
-        for session in (self.streams, self.gateway):
-            parts.append(f"session {session.malformed} {session.strays}")
-        parts.append(f"snapshots {self.snapshots} {self.failed_snapshots}")
         if self.account is not None:
             parts += self.account.lines()
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()

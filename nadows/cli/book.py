@@ -18,6 +18,8 @@ from nadows.cli.run import run
 from nadows.cli.screens import BookView, ladder
 from nadows.cli.terminal import Screen
 from nadows.client import Client, connect
+from nadows.desk import DeskEvent
+from nadows.messages import BookDepth, Stream
 from nadows.products import Product
 from nadows.units import format_x18
 
@@ -113,6 +115,7 @@ async def _stream(live: Book, product: Product, depth: int, output: Output) -> N
 async def _show(client: Client, live: Book, product: Product, depth: int) -> None:
     """Draw the book until the user has seen enough: when it has changed, and once a second for its age."""
     watch = _Watch(live)
+    client.on(watch.saw, Stream.book_depth(product.product_id))
     drawn_ns, drawn = 0, None
     with Screen() as screen, screen.keys() as typed:
         async for now_ns in _beats():
@@ -149,18 +152,21 @@ async def _beats() -> AsyncIterator[int]:
 
 
 class _Watch:
-    """When a book last changed, and how often it does; as seen by looking at it now and then."""
+    """When a book last changed, and how often it does."""
 
     def __init__(self, live: Book) -> None:
         self._live = live
         self._looks: deque[tuple[int, int]] = deque()
         self.changed_ns = time.monotonic_ns()
-        """When a change was last seen (monotonic)."""
+        """When an update last came (monotonic)."""
+
+    def saw(self, event: DeskEvent) -> None:
+        """Take note of what came for the book."""
+        if isinstance(event, BookDepth):
+            self.changed_ns = time.monotonic_ns()
 
     def look(self, now_ns: int) -> None:
-        """Take note of how things are at *now_ns*."""
-        if self._looks and self._looks[-1][1] != self._live.updates:
-            self.changed_ns = now_ns
+        """Take note of how many updates there have been until *now_ns*."""
         self._looks.append((now_ns, self._live.updates))
         while now_ns - self._looks[0][0] > _RATE_NS:
             self._looks.popleft()

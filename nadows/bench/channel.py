@@ -119,6 +119,7 @@ class PhaseReport(msgspec.Struct, frozen=True):
 
     duration_ns: int
     in_time: int
+    late_busy: int
     inflight_max: int
     late_answers: int
     accepted: int

@@ -356,6 +356,7 @@ class _Merger:
                     recorded=phase.record,
                     kinds=kinds,
                     in_time=report.in_time,
+                    late_busy=report.late_busy,
                     inflight_max=report.inflight_max,
                     late_answers=report.late_answers,
                     crossing=Crossing(report.accepted, report.filled, report.missing),

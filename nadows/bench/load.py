@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from nadows.bench.outcome import Kind
+from nadows.bench.outcome import LATE_NS, Kind
 from nadows.bench.pacer import make_pacer
 from nadows.bench.plan import Plan
 from nadows.bench.recorder import Recorder
@@ -41,8 +41,8 @@ CANCEL_BATCH: Final = 25
 MAX_BATCH: Final = 64
 """Requests sent in one go when the generator is behind; then answers are read before it goes on."""
 
-_CROSS_PERMILLE: Final = 10
-"""How far beyond the best price a crossing order is priced; the book holds many times its size there."""
+_CROSS_PERMILLE: Final = 50
+"""How far beyond the best price a crossing order is priced: it is a market order with a safety limit."""
 _REST_PERMILLE: Final = 20
 """How far from the market an order rests: the flow moves less in the time until it is cancelled."""
 _REST_LEVELS: Final = 16
@@ -141,6 +141,7 @@ class Load:
         self._stopped_at_ns: int | None = None
         self._start_ns = 0
         self._cancels = 0
+        self._stretch_ns = self._stretch_cpu_ns = 0
         self._removers: list[Callable[[], None]] = []
         self.recorder = Recorder(())
         self.all_sent = asyncio.Event()
@@ -159,7 +160,7 @@ class Load:
                 trader.client.on(self._on_own_event, Stream.fill(subaccount.hex)),
                 trader.client.on(partial(_on_book, trader), depth),
             ]
-        self.pacer.arm(start_ns + self._plan.due(0))
+        self._rest_until(start_ns + self._plan.due(0))
 
     def stop(self, now_ns: int) -> None:
         """Send no more; what is due by now and was not sent counts as dropped."""
@@ -197,16 +198,34 @@ class Load:
             due_ns = start_ns + due(self._next)
             now_ns = clock()
             if now_ns < due_ns:
-                self.pacer.arm(due_ns)
+                self._rest_until(due_ns)
                 return
             if now_ns > latest_ns:
                 self._drop_until(self._count, "behind")
                 self._end()
                 return
+            if now_ns - due_ns > LATE_NS:
+                self._blame(self._next, now_ns, now_ns - due_ns)
             self._send(self._next, due_ns, now_ns)
             self._next += 1
         # Still behind: let answers be read first, then go on at once.
         self.pacer.arm(start_ns)
+
+    def _rest_until(self, due_ns: int) -> None:
+        """Nothing is due before *due_ns*: set the timer, and note where the next busy stretch begins."""
+        self.pacer.arm(due_ns)
+        self._stretch_ns, self._stretch_cpu_ns = due_ns, time.thread_time_ns()
+
+    def _blame(self, index: int, now_ns: int, lateness_ns: int) -> None:
+        """Find out whose fault it is that a request is late.
+
+        Since the generator last had nothing to do, it has lost what the clock advanced beyond its CPU time.
+        If the request would be late without that loss too, the generator was busy; else the machine had given
+        its CPU to somebody else.
+        """
+        lost_ns = now_ns - self._stretch_ns - (time.thread_time_ns() - self._stretch_cpu_ns)
+        if lateness_ns - max(0, lost_ns) > LATE_NS:
+            self.recorder.late_by_own_fault(self._plan.phase(index))
 
     def _send(self, index: int, due_ns: int, now_ns: int) -> None:
         kind, phase = self._plan.kind(index), self._plan.phase(index)

@@ -28,7 +28,9 @@ from nadows.bench.histogram import Histogram
 __all__ = [
     "CLOCKS",
     "KINDS",
+    "LATE_NS",
     "OPERATIONS",
+    "SCHEDULED",
     "Clock",
     "Counts",
     "Crossing",
@@ -44,6 +46,8 @@ Clock = Literal["response", "service", "lag", "event", "errors"]
 KINDS: Final[tuple[Kind, ...]] = ("cross", "rest", "cancel_orders")
 """What a request does: cross the book, rest in it, or cancel what rests."""
 CLOCKS: Final[tuple[Clock, ...]] = ("response", "service", "lag", "event")
+LATE_NS: Final = 1_000_000
+"""A request is late when it is sent so long after it was due: half of what any timer but ours is off."""
 SCHEDULED: Final[tuple[Kind, ...]] = ("cross", "rest")
 """Kinds that the schedule asks for; the others follow from their outcome and are counted apart."""
 _OPERATIONS: Final[dict[str, tuple[Kind, ...]]] = {
@@ -150,6 +154,8 @@ class PhaseOutcome:
     kinds: dict[Kind, KindOutcome] = field(default_factory=dict)
     in_time: int = 0
     """Scheduled requests sent before the end of the phase."""
+    late_busy: int = 0
+    """Scheduled requests that were late because the generator was busy; the other late ones had no CPU."""
     inflight_max: int = 0
     late_answers: int = 0
     """Answers that came after their request had been given up."""
@@ -172,6 +178,12 @@ class PhaseOutcome:
         """Share of the schedule that was sent before the phase ended."""
         planned = self.counts().planned
         return self.in_time / planned if planned else 0.0
+
+    @property
+    def late(self) -> int:
+        """Scheduled requests that were sent late (see `LATE_NS`)."""
+        lag = self.histogram(OPERATIONS[0], "lag")
+        return lag.count - lag.count_within(LATE_NS)
 
     def leaks(self) -> list[str]:
         """Say where counts and histograms do not add up; nothing if they do."""

@@ -47,12 +47,17 @@ class TimerFdPacer:
         self._loop = loop
         self._callback = callback
         self._fd = _timerfd_create()
+        # Made once: making it anew costs more than the system call.
+        self._value = _Itimerspec()
+        self._value_ref = ctypes.byref(self._value)
+        self._at = self._value.value
         loop.add_reader(self._fd, self._expired)
 
     def arm(self, at_ns: int) -> None:
         """See `Pacer.arm`."""
         # 0 would disarm it.
-        _timerfd_settime(self._fd, max(at_ns, 1))
+        self._at.seconds, self._at.nanoseconds = divmod(max(at_ns, 1), 10**9)
+        _timerfd_settime(self._fd, self._value_ref)
 
     def close(self) -> None:
         """See `Pacer.close`; idempotent."""
@@ -127,8 +132,6 @@ def _timerfd_create() -> int:
     return fd
 
 
-def _timerfd_settime(fd: int, at_ns: int) -> None:
-    seconds, nanoseconds = divmod(at_ns, 10**9)
-    value = _Itimerspec(_Timespec(0, 0), _Timespec(seconds, nanoseconds))
-    if _libc.timerfd_settime(fd, _TFD_TIMER_ABSTIME, ctypes.byref(value), None):
+def _timerfd_settime(fd: int, value: object) -> None:
+    if _libc.timerfd_settime(fd, _TFD_TIMER_ABSTIME, value, None):
         raise NadowsError(f"the timer cannot be set: {os.strerror(ctypes.get_errno())}")

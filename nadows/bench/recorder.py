@@ -65,6 +65,7 @@ class PhaseTally:
     end_ns: int
     """When it ends, on the monotonic clock."""
     in_time: int = 0
+    late_busy: int = 0
     inflight_max: int = 0
     late_answers: int = 0
     crossing: Crossing = field(default_factory=Crossing)
@@ -140,6 +141,10 @@ class Recorder:
             tally.in_time += 1
         if digest is not None:
             self._crosses[digest] = _Cross(tally, track, due_ns)
+
+    def late_by_own_fault(self, phase: int) -> None:
+        """Note that a request was late because the generator was busy, not because it had no CPU."""
+        self.phases[phase].late_busy += 1
 
     def dropped(self, phase: int, kind: Kind, reason: str, count: int = 1) -> None:
         """Note requests that were due and will not be sent."""

@@ -17,7 +17,7 @@ from nadows.bench.engine import RunRecord
 from nadows.bench.histogram import Histogram, enough_samples
 from nadows.bench.outcome import CLOCKS, Counts, PhaseOutcome, Usage
 from nadows.bench.thresholds import Judgement
-from nadows.bench.verdict import LATE_NS, Verdict
+from nadows.bench.verdict import Verdict
 
 __all__ = ["PERCENTILES", "SCHEMA", "result_of", "run_id"]
 
@@ -205,10 +205,10 @@ def _name(percentile: float) -> str:
 def _instrument(outcome: PhaseOutcome) -> dict[str, Any]:
     lag = outcome.histogram("place_order", "lag")
     usage: Usage = outcome.usage
-    late = 1 - lag.count_within(LATE_NS) / lag.count if lag.count else 0.0
     return {
         "sent_ratio": round(outcome.sent_ratio, 6),
-        "late_pct": round(100 * late, 3),
+        "late_pct": _percent(outcome.late, lag.count),
+        "late_busy_pct": _percent(outcome.late_busy, lag.count),
         "cpu_pct": _percent(usage.generator_cpu_ns, usage.wall_ns),
         "venue_cpu_pct": None if usage.venue_cpu_ns is None else _percent(usage.venue_cpu_ns, usage.wall_ns),
         "cpu_us_per_request": round(usage.generator_cpu_ns / 1000 / lag.count, 1) if lag.count else None,
@@ -221,7 +221,7 @@ def _instrument(outcome: PhaseOutcome) -> dict[str, Any]:
 
 
 def _percent(part: int, whole: int) -> float:
-    return round(100 * part / whole, 1) if whole else 0.0
+    return round(100 * part / whole, 2) if whole else 0.0
 
 
 def _series(record: RunRecord) -> dict[str, Any]:

@@ -15,6 +15,9 @@ valid                  0  otherwise
 ==================  ====  =============================================================================
 
 ``lenient`` turns *invalid* and *generator-limited* into warnings.
+
+That the machine was busy with other things is a warning too. It makes latencies longer and never shorter,
+since they count from the schedule: what is reported then is an upper bound.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nadows.bench.outcome import PhaseOutcome
+from nadows.bench.outcome import LATE_NS, PhaseOutcome
 from nadows.bench.quantities import show_ns
 from nadows.bench.thresholds import Judgement
 
@@ -31,8 +34,6 @@ __all__ = ["Verdict", "generator_faults", "judge", "warnings"]
 
 SENT_RATIO: Final = 0.995
 """Share of the schedule that must have been sent while it lasted."""
-LATE_NS: Final = 1_000_000
-"""A request is late when it is sent so long after it was due; half of what any timer but ours would give."""
 LATE_SHARE: Final = 0.01
 LAG_SHARE: Final = 0.1
 """The generator's own lateness may make up so much of the 99th percentile of the response."""
@@ -103,19 +104,22 @@ def generator_faults(outcome: PhaseOutcome) -> list[str]:
             f"{outcome.sent_ratio:.2%} of the schedule was sent in time, {SENT_RATIO:.1%} must be; "
             "lower the rate or give the generator more of a CPU"
         )
-    lag = outcome.histogram("place_order", "lag")
-    late = 1 - lag.count_within(LATE_NS) / lag.count if lag.count else 0.0
-    tolerated_ns = max(LATE_NS, LAG_SHARE * outcome.histogram("place_order", "response").percentile(99))
-    lag_ns = lag.percentile(99)
-    if late > LATE_SHARE and lag_ns > tolerated_ns:
+    sent = outcome.counts().sent
+    if sent and outcome.late_busy > LATE_SHARE * sent and _lag_matters(outcome):
         faults.append(
-            f"{late:.1%} of the requests were sent more than {show_ns(LATE_NS)} late (p99 {show_ns(lag_ns)}, "
-            f"{show_ns(tolerated_ns)} is tolerated); response times hold the generator's own lateness"
+            f"{outcome.late_busy / sent:.1%} of the requests were sent more than {show_ns(LATE_NS)} late "
+            "because the generator was busy; response times hold its own lateness"
         )
     used = outcome.usage.generator_cpu_ns / outcome.usage.wall_ns if outcome.usage.wall_ns else 0.0
     if used > GENERATOR_CPU:
         faults.append(f"the generator used {used:.0%} of its CPU, more than {GENERATOR_CPU:.0%} of it")
     return faults
+
+
+def _lag_matters(outcome: PhaseOutcome) -> bool:
+    """Say whether the generator's lateness is a good part of what was measured."""
+    response = outcome.histogram("place_order", "response").percentile(99)
+    return outcome.histogram("place_order", "lag").percentile(99) > max(LATE_NS, LAG_SHARE * response)
 
 
 def warnings(outcome: PhaseOutcome) -> list[str]:
@@ -130,15 +134,23 @@ def warnings(outcome: PhaseOutcome) -> list[str]:
         notes.append(f"{counts.unfinished} requests had no answer when the run ended")
     if crossing.missing:
         notes.append(f"{crossing.missing} accepted orders that must fill had no fill on the stream")
-    if outcome.usage.steal > STEAL:
-        notes.append(
-            f"the hypervisor gave {outcome.usage.steal:.0%} of the CPU time to others: tails are upper bounds"
+    return notes + _noise(outcome)
+
+
+def _noise(outcome: PhaseOutcome) -> list[str]:
+    """Say what the machine did to the numbers. It can only make them worse, so they stand as upper bounds."""
+    usage, signs = outcome.usage, []
+    sent, waited = outcome.counts().sent, outcome.late - outcome.late_busy
+    if sent and waited > LATE_SHARE * sent and _lag_matters(outcome):
+        signs.append(
+            f"{waited / sent:.1%} of the requests were sent more than {show_ns(LATE_NS)} late because the "
+            "generator was not given its CPU"
         )
-    if outcome.usage.other_cpu > OTHER_CPU:
-        notes.append(
-            f"other processes used {outcome.usage.other_cpu:.0%} of the CPU time: tails are upper bounds"
-        )
-    return notes
+    if usage.steal > STEAL:
+        signs.append(f"the hypervisor gave {usage.steal:.0%} of the CPU time to others")
+    if usage.other_cpu > OTHER_CPU:
+        signs.append(f"other processes used {usage.other_cpu:.0%} of the CPU time")
+    return [f"a busy machine: {'; '.join(signs)}; the tails are upper bounds"] if signs else []
 
 
 def _why(judgement: Judgement) -> str:

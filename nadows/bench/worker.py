@@ -340,6 +340,7 @@ def _phase_report(tally: PhaseTally, plan: Plan, number: int, until_ns: int | No
     return channel.PhaseReport(
         duration_ns=max(0, end_ns - begin_ns),
         in_time=tally.in_time,
+        late_busy=tally.late_busy,
         inflight_max=tally.inflight_max,
         late_answers=tally.late_answers,
         accepted=crossing.accepted,

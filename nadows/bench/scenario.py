@@ -85,8 +85,12 @@ class Scenario:
             raise UsageError(f"connections must lie between 1 and {MAX_CONNECTIONS}, got {self.connections}")
         if not 1_000_000 <= self.timeout_ns <= MAX_TIMEOUT_NS:
             raise UsageError("timeout must lie between 1ms and 60s")
-        if self.arrival not in get_args(Arrival):
-            raise UsageError(f"arrival must be one of {', '.join(get_args(Arrival))}, got {self.arrival!r}")
+        for what, value, choices in (
+            ("arrival", self.arrival, get_args(Arrival)),
+            ("flow", self.flow, get_args(Flow)),
+        ):
+            if value not in choices:
+                raise UsageError(f"{what} must be one of {', '.join(choices)}, got {value!r}")
 
     def _check_phases(self) -> None:
         names = [phase.name for phase in self.phases]

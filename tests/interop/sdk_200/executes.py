@@ -39,6 +39,8 @@ from tests.interop.sdk_200.checks import (
 
 suite = Suite()
 
+NOBODY = "0x" + "0" * 40
+
 
 def _cancel(world: World, product_id: int, digest: str) -> Any:
     return world.client.market.cancel_orders(
@@ -235,28 +237,33 @@ def cancel_products(world: World) -> str:
     return f"{len(got)} cancelled"
 
 
-@suite("link_signer, an order signed by the linked signer, and its revocation")
+def _link(owner: World, signer: bytes | str) -> str:
+    """Link a signer and return who is linked then."""
+    answer = owner.client.subaccount.link_signer(LinkSignerParams(sender=owner.subaccount, signer=signer))
+    same("success", answer.status, "status")
+    return str(owner.engine.get_linked_signer(owner.subaccount).linked_signer).lower()
+
+
+@suite("link_signer, an order signed by the linked signer, and its revocation by the wallet")
 def link_signer(world: World) -> str:
     owner, helper = world.another("0x" + "66" * 32), Account.from_key("0x" + "55" * 32)
-
-    def linked() -> str:
-        return str(owner.engine.get_linked_signer(owner.subaccount).linked_signer).lower()
-
-    def link(signer: bytes | str) -> None:
-        answer = owner.client.subaccount.link_signer(LinkSignerParams(sender=owner.subaccount, signer=signer))
-        same("success", answer.status, "status")
-
-    nobody = "0x" + "0" * 40
-    same(nobody, linked(), "linked at first")
-    link(subaccount_to_hex(helper.address, "default"))
-    same(helper.address.lower(), linked(), "linked then")
+    same(NOBODY, owner.engine.get_linked_signer(owner.subaccount).linked_signer, "linked at first")
+    same(helper.address.lower(), _link(owner, subaccount_to_hex(helper.address, "default")), "linked then")
     same(1, int(owner.engine.get_nonces(owner.client.context.signer.address).tx_nonce), "tx_nonce")
     owner.engine.linked_signer = helper
     _cancel(owner, BTC_PERP, owner.place(BTC_PERP, owner.resting(BTC_PERP)))
-    # The SDK has the linked signer sign everything now, this too, and the real venue accepts it.
-    link(zero_subaccount())
-    same(nobody, linked(), "linked in the end")
+    owner.engine.linked_signer = None
+    same(NOBODY, _link(owner, zero_subaccount()), "linked in the end")
     return str(helper.address)
+
+
+@suite("link_signer signed by the linked signer, as the SDK does while one is set")
+def linked_signer_links(world: World) -> str:
+    owner, helper = world.another("0x" + "99" * 32), Account.from_key("0x" + "55" * 32)
+    _link(owner, subaccount_to_hex(helper.address, "default"))
+    owner.engine.linked_signer = helper
+    same(NOBODY, _link(owner, zero_subaccount()), "linked in the end")
+    return "revoked"
 
 
 @suite("too many executes: HTTP 429 with code 1000")

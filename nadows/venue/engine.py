@@ -372,7 +372,7 @@ class Engine:
         for granularity in GRANULARITIES:
             topic = Topic("latest_candlestick", product_id, None, granularity)
             audience, bar = self.feed.audience(topic), market.candles.forming(granularity)
-            if audience is None or bar is None:
+            if not audience or bar is None:
                 continue
             start = str(bar.start * 1000) if self.switches.numeric_candle_time else f'"{bar.start}"'
             prices = (bar.open, bar.high, bar.low, bar.close)

@@ -19,7 +19,6 @@ __all__ = [
     "funding_payment",
     "funding_rate",
     "latest_candlestick",
-    "liquidation",
     "order_update",
     "position_change",
     "trade",
@@ -125,16 +124,6 @@ def latest_candlestick(
     return (
         f'{{"type":"latest_candlestick","timestamp":{ts},"product_id":{product_id},"granularity":{granularity},'
         f'"open_x18":"{opened}","high_x18":"{high}","low_x18":"{low}","close_x18":"{close}","volume":"{volume}"}}'
-    ).encode()
-
-
-def liquidation(
-    ts: int, product_ids: Iterable[int], parties: tuple[str, str], amount: int, price: int
-) -> bytes:
-    """A liquidation; *parties* are liquidator and liquidatee."""
-    return (
-        f'{{"type":"liquidation","timestamp":"{ts}","product_ids":[{",".join(map(str, product_ids))}],'
-        f'"liquidator":"{parties[0]}","liquidatee":"{parties[1]}","amount":"{amount}","price":"{price}"}}'
     ).encode()
 
 

@@ -100,6 +100,11 @@ class _Timer:
     def align(self, now_ns: int) -> None:
         self.due_ns = (now_ns // self.interval_ns + 1) * self.interval_ns
 
+    def run(self) -> None:
+        now_ns = self.due_ns
+        self.due_ns += self.interval_ns
+        self.action(now_ns)
+
 
 class Exchange:
     """The simulated venue, without its sockets.
@@ -186,7 +191,7 @@ class Exchange:
             if due_ns > now_ns:
                 break
             self._now_ns = max(self._now_ns, due_ns)
-            action(due_ns)
+            action()
         self._now_ns = max(self._now_ns, now_ns)
 
     def skip(self, now_ns: int) -> None:
@@ -272,36 +277,24 @@ class Exchange:
 
     # Inside.
 
-    def _next(self) -> tuple[int, Callable[[int], None]]:
+    def _next(self) -> tuple[int, Callable[[], None]]:
         """Return the next deadline and what to do then; the first of several at one instant."""
         timer = min(self._timers, key=_due)
-        due_ns, action = timer.due_ns, self._run_timer
+        due_ns: int = timer.due_ns
+        action: Callable[[], None] = timer.run
         flow, replay = self._flow, self.replay
         if flow is not None and (flow_ns := flow.next_deadline()) < due_ns:
-            due_ns, action = flow_ns, self._step_flow
+            due_ns, action = flow_ns, flow.step
         if replay is not None and (replay_ns := replay.next_deadline()) is not None and replay_ns < due_ns:
-            due_ns, action = replay_ns, self._step_replay
+            due_ns, action = replay_ns, replay.step
         if (held_ns := self._gateway.next_deadline()) is not None and held_ns < due_ns:
-            due_ns, action = held_ns, self._release
+            due_ns, action = held_ns, self._gateway.release
         if (expiry_s := self.engine.expiry.next_s()) is not None and expiry_s * 10**9 < due_ns:
-            due_ns, action = expiry_s * 10**9, self.engine.expire
+            due_ns, action = expiry_s * 10**9, self._expire
         return due_ns, action
 
-    def _run_timer(self, now_ns: int) -> None:
-        timer = min(self._timers, key=_due)
-        timer.due_ns += timer.interval_ns
-        timer.action(now_ns)
-
-    def _step_flow(self, now_ns: int) -> None:
-        if self._flow is not None:
-            self._flow.step()
-
-    def _step_replay(self, now_ns: int) -> None:
-        if self.replay is not None:
-            self.replay.step()
-
-    def _release(self, now_ns: int) -> None:
-        self._gateway.release()
+    def _expire(self) -> None:
+        self.engine.expire(self._now_ns)
 
     def _deliver(self, answer: Answer) -> None:
         if answer.connection in self._http:

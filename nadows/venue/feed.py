@@ -34,7 +34,8 @@ class Feed:
     Attributes:
         outbox: ``(connection, frame)`` in the order of sending; the owner drains it. Frames to several
             connections are one and the same object, so that a shell can prepare each only once.
-        journal: Told of every event, subscribed or not, in order; ``None`` for no journal.
+        journal: Told of every event, subscribed or not, in order, but for bars nobody listens to, which
+            follow from the trades; ``None`` for no journal.
     """
 
     def __init__(self, journal: Callable[[bytes], None] | None = None) -> None:
@@ -81,8 +82,8 @@ class Feed:
         return list(self._topics.get(connection, ()))
 
     def listens(self, type_: str) -> bool:
-        """Whether events of this type interest anybody, the journal included."""
-        return self.journal is not None or self._types[type_] > 0
+        """Whether anybody listens to any topic of this type; the journal does not count."""
+        return self._types[type_] > 0
 
     def watches(self, subaccount: str) -> bool:
         """Whether events of this subaccount interest anybody, the journal included."""

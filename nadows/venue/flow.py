@@ -46,8 +46,8 @@ _NEAR_TICKS: Final = 8
 _FAR_TICKS: Final = 600
 """Mean distance of the orders that are meant to trade, and the furthest of the others."""
 
-_FAIR_MOVE: Final = 0.04
-_MARKET_ORDER: Final = 0.04
+_FAIR_MOVE: Final = 0.02
+_MARKET_ORDER: Final = 0.03
 """Share of arrivals that move the fair price, and that are market orders."""
 
 _MEAN_REVERSION: Final = 0.02
@@ -196,7 +196,7 @@ class Flow:
         best = stream.market.book.side(not is_bid).best
         if best is None:
             return
-        lots = 1 + int(-math.log(1.0 - stream.rng.random()) * 4)
+        lots = 1 + int(-math.log(1.0 - stream.rng.random()) * 2)
         reach = 20 * stream.product.price_increment
         price = best.price + reach if is_bid else max(stream.product.price_increment, best.price - reach)
         self._sweep(stream, is_bid, price, lots * lot(stream.product, best.price), now_ns)
@@ -253,9 +253,7 @@ class StandingQuotes:
         engine.after_user = self._after_user
 
     def _after_user(self, market: Market, now_ns: int) -> None:
-        targets = self._targets.get(market.product.product_id)
-        if targets is None:
-            return
+        targets = self._targets[market.product.product_id]
         book, missing = market.book, self._missing[market.product.product_id]
         missing.update(price for price in book.bids.changed if price in targets)
         missing.update(price for price in book.asks.changed if price in targets)

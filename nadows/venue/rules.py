@@ -13,7 +13,6 @@ from typing import Final
 from nadows.signing import Appendix, OrderType, Trigger
 from nadows.units import mul_x18
 from nadows.venue.engine import Engine
-from nadows.venue.ledger import Account
 from nadows.venue.market import Market, TradingStatus
 from nadows.venue.orders import LiveOrder
 from nadows.venue.products import QUOTE_ID
@@ -35,11 +34,6 @@ class Candidate:
     spot_leverage: bool | None
     freed: int = 0
     """Open orders of the same product that the same request takes away."""
-
-    @property
-    def account(self) -> Account:
-        """Whose order it is."""
-        return self.order.account
 
 
 def admit(candidate: Candidate, engine: Engine, builders: frozenset[int], now_ns: int) -> None:

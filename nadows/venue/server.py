@@ -121,6 +121,11 @@ class VenueServer:
         return time.monotonic_ns() + self._clock_offset_ns
 
     @property
+    def held(self) -> int:
+        """How many REST requests wait for their answer."""
+        return len(self._held)
+
+    @property
     def connections(self) -> int:
         """How many sockets are open."""
         return len(self._peers)
@@ -217,10 +222,10 @@ class VenueServer:
     def _is_local(self, request: web.Request) -> bool:
         """Refuse browsers that another site has sent here, under its name or with its pages."""
         allowed = _LOOPBACK | {self._options.host}
-        if urlsplit(f"//{request.host}").hostname not in allowed:
+        if _hostname(f"//{request.host}") not in allowed:
             return False
         origin = request.headers.get("Origin")
-        return origin is None or urlsplit(origin).hostname in allowed
+        return origin is None or _hostname(origin) in allowed
 
     async def _serve_http(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -370,6 +375,14 @@ async def run(options: VenueOptions, on_ready: Callable[[VenueServer], None]) ->
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+
+def _hostname(url: str) -> str | None:
+    """Return the host of a URL, ``None`` for what is no URL."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 @contextmanager

@@ -120,6 +120,13 @@ class Rig:
         self.exchange.tick(self.now_ns)
         return self.take()
 
+    def skip(self, ns: int) -> list[Json]:
+        """Let time pass without what the venue does every few milliseconds; its last timers still run."""
+        self.now_ns += ns
+        self.exchange.skip(self.now_ns - 1)
+        self.exchange.tick(self.now_ns)
+        return self.take()
+
 
 class Trader:
     """A wallet that signs for one subaccount."""

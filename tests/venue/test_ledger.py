@@ -43,7 +43,7 @@ class TestConservation:
             amount = steps * product.size_increment * rng.choice((1, -1))
             trader.place(_text(price), _text(amount), product_id=product.product_id, kind=rng.choice(kinds))
             if step % 50 == 0:
-                rig.advance(HOUR)
+                rig.skip(HOUR)
             if step % 20 == 0:
                 trader.cancel_products()
 
@@ -150,7 +150,7 @@ class TestFunding:
         rig.subscribe("funding_payment", product_id=ETH)
         before = [trader.perp()[1] for trader in (long, short)]
 
-        frames = rig.advance(HOUR)
+        frames = rig.skip(HOUR)
 
         (payment,) = frames
         # 1 bp a day on 3000, a 24th of it, on two units.

@@ -294,7 +294,7 @@ class TestFeed:
         feed.publish(b"x", audience)
 
         assert [b"x"] == seen
-        assert feed.listens("anything")
+        assert not feed.listens("trade")
         assert feed.watches("0x12")
 
     def test_unsubscribing_what_is_not_subscribed_is_harmless(self) -> None:

@@ -154,11 +154,11 @@ class Executes:
     def _link_signer(self, request: LinkSigner, now_ns: int) -> object:
         sender, signer = parse_sender(request.tx.sender), parse_sender(request.tx.signer)
         digest = self._domain.digest(_signed(hash_link_signer, sender, signer, request.tx.nonce))
-        if self._authority.signer(digest, request.signature) != sender.address:
-            raise Refusal(2028, "Only the wallet itself may link a signer.")
+        # The linked signer may do this too: the contract admits it for LinkSigner, and the official SDK, once a
+        # signer is linked, has it sign everything, its own revocation included.
+        account, _ = self._authority.check(sender, digest, request.signature, now_ns)
         if request.tx.nonce != self.tx_nonce(sender.address):
             raise Refusal(2022, f"The nonce must be {self.tx_nonce(sender.address)}.")
-        account = self._authority.account(sender, now_ns)
         self._tx_nonces[sender.address] = request.tx.nonce + 1
         account.linked_signer = signer.address if int(signer.address, 16) else None
         return None

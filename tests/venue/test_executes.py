@@ -331,8 +331,16 @@ class TestLinkSigner:
 
         assert "1" == nonces["tx_nonce"]
 
-    def test_only_the_wallet_links(self, rig: Rig, trader: Trader) -> None:
-        """A stranger cannot link itself (2028)."""
+    def test_the_linked_key_revokes_itself(self, rig: Rig, trader: Trader) -> None:
+        """Whoever may sign for the subaccount may also unlink, as the official SDK does."""
+        key = Signer(b"\x09" * 32)
+        self._link(rig, trader, key.address)
+
+        assert "success" == self._link(rig, trader, "0x" + "00" * 20, nonce=1, by=key)["status"]
+        assert 2028 == trader.place("2990", "0.1", signer=key)["error_code"]
+
+    def test_a_stranger_cannot_link_itself(self, rig: Rig, trader: Trader) -> None:
+        """Only the wallet and its linked signer may link (2028)."""
         stranger = Signer(b"\x09" * 32)
 
         assert 2028 == self._link(rig, trader, stranger.address, by=stranger)["error_code"]

@@ -67,7 +67,7 @@ async def embedded_venue(
     with tempfile.TemporaryFile() as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "nadows", "serve", "--port", "0", "--until-eof", *arguments, *extra),
+            *("-m", "nadows", "serve", "--port", "0", "--until-eof", "--quiet", *arguments, *extra),
             stdin=PIPE,
             stdout=PIPE,
             stderr=errors,

@@ -189,5 +189,5 @@ def _open(path: Path, closing: ExitStack) -> IO[bytes]:
 
 def _reading_failed(error: Exception) -> str:
     if isinstance(error, EOFError):
-        return "the compressed data ends too early: the file was cut off"
+        return "the compressed data ends too early: the file was cut off; --partial takes it as it is"
     return f"cannot be read: {error}"

@@ -126,16 +126,32 @@ def _root(
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _terminated)
+    code: int | str | None = 0
     try:
         app(prog_name="nadows")
-        sys.stdout.flush()
-    except (_PipeClosed, BrokenPipeError):
-        # Python would try again to write what is buffered, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except SystemExit as end:
+        code = end.code
     except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
+        code = 130
+    except _PipeClosed:
+        pass
+    sys.exit(_flushed(code))
+
+
+def _flushed(code: int | str | None) -> int | str | None:
+    """Write out what is buffered while a failure can still be handled; return how to exit."""
+    try:
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read the output has had enough.
+        pass
+    except OSError as error:
+        typer.echo(f"nadows: cannot write the output: {error.strerror}", err=True)
+        code = code or 1
+    # The interpreter would try once more, and complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

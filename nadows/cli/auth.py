@@ -52,14 +52,14 @@ def auth(
     The key comes from the environment (NADOWS_PRIVATE_KEY, NADO_PRIVATE_KEY), a file or a keystore; it is
     never an argument, never printed and never sent.
     """
-    set_up_logging(log_level)
+    set_up_logging(log_level, quiet=quiet)
     keys = Keys(key_file, keystore, password_file)
     run(_auth(network, url, subaccount, keys, Output(as_json=as_json, quiet=quiet)))
 
 
 async def _auth(name: NetworkName, url: str | None, subaccount: str, keys: Keys, output: Output) -> None:
     async with reach(name, url, output) as network:
-        signer = keys.load_for(network, output)
+        signer = keys.load_or_make(network, output)
         # Subscribing to one's own orders takes the authentication that this is about.
         async with connect(network, signer, subaccount=subaccount) as client:
             assert client.subaccount is not None

@@ -52,7 +52,7 @@ def book(
     log_level: LogLevelOption = LogLevel.WARNING,
 ) -> None:
     """Show the book as a ladder on a terminal, drawn at most ten times a second, or as JSON elsewhere."""
-    set_up_logging(log_level)
+    set_up_logging(log_level, quiet=quiet)
     output = Output(as_json=as_json, quiet=quiet)
     run(_book(product, depth, once, network, url, output), until_stopped=not once)
 

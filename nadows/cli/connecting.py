@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from nadows.cli.options import NetworkName
 from nadows.cli.output import Output
@@ -35,8 +36,8 @@ class Keys:
             os.environ, key_file=self.key_file, keystore=self.keystore, password=self._read_password
         )
 
-    def load_for(self, network: Network, output: Output) -> Signer:
-        """Load the key; on the embedded venue make one if there is none, and say so.
+    def load_or_make(self, network: Network, output: Output) -> Signer:
+        """Load the key; on a venue with paper money make one if there is none, and say so.
 
         Raises:
             UsageError: If there is none, and the venue is one where it matters.
@@ -44,7 +45,7 @@ class Keys:
         signer = self.load()
         if signer is not None:
             return signer
-        if network.name != NetworkName.SIM:
+        if not _is_here(network):
             raise UsageError(
                 f"this needs a private key for {network.name}: set {KEY_VARIABLES[0]}, "
                 "or give --key-file or --keystore"
@@ -67,6 +68,12 @@ class Keys:
             return self.password_file.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the password file {self.password_file}: {error}") from error
+
+
+def _is_here(network: Network) -> bool:
+    """Tell whether a venue runs on this machine: then it is a simulated one."""
+    host = urlsplit(network.gateway).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 @asynccontextmanager

@@ -54,18 +54,42 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stand
 LogLevelOption = Annotated[
     LogLevel, typer.Option("--log-level", envvar="NADOWS_LOG_LEVEL", help="What to log on standard error.")
 ]
+
+
+def _network_given(ctx: typer.Context, value: NetworkName) -> NetworkName:
+    if {"COMMANDLINE"} == {_source(ctx, "network"), _source(ctx, "url")}:
+        raise UsageError("--network and --url both name a venue: give one of them")
+    return value
+
+
+def _url_given(ctx: typer.Context, value: str | None) -> str | None:
+    _network_given(ctx, NetworkName.SIM)
+    # What is typed now outweighs what was set some time ago.
+    is_outweighed = _source(ctx, "network") == "COMMANDLINE" and _source(ctx, "url") == "ENVIRONMENT"
+    return None if is_outweighed else value
+
+
+def _source(ctx: typer.Context, parameter: str) -> str | None:
+    source = ctx.get_parameter_source(parameter)
+    return source.name if source is not None else None
+
+
 NetworkOption = Annotated[
     NetworkName,
     typer.Option(
         "--network",
         envvar=["NADOWS_NETWORK", "NADO_MODE"],
+        callback=_network_given,
         help="sim: a venue of this command's own, paper money; or an exchange.",
     ),
 ]
 UrlOption = Annotated[
     str | None,
     typer.Option(
-        "--url", envvar="NADOWS_URL", help="A venue such as http://127.0.0.1:8080, as `nadows serve` runs it."
+        "--url",
+        envvar="NADOWS_URL",
+        callback=_url_given,
+        help="A venue such as http://127.0.0.1:8080, as `nadows serve` runs it.",
     ),
 ]
 SubaccountOption = Annotated[

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -12,16 +14,19 @@ from rich.console import Console
 from rich.text import Text
 
 from nadows.cli.options import LogLevel
+from nadows.errors import NadowsError
 
 __all__ = ["Output", "set_up_logging"]
 
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def set_up_logging(level: LogLevel) -> None:
-    """Log to standard error."""
+def set_up_logging(level: LogLevel, *, quiet: bool = False) -> None:
+    """Log to standard error; errors alone, if it shall be quiet."""
     logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        stream=sys.stderr,
+        level="ERROR" if quiet else level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
 
 
@@ -41,7 +46,8 @@ class Output:
 
     def raw(self, line: bytes) -> None:
         """Write one JSON text as a line. Buffered; see `flush`."""
-        sys.stdout.buffer.write(line + b"\n")
+        with _readable_failure():
+            sys.stdout.buffer.write(line + b"\n")
 
     def json(self, value: Any) -> None:
         """Write a value as one line of JSON."""
@@ -49,7 +55,8 @@ class Output:
 
     def text(self, text: Text | str) -> None:
         """Write styled text for a person, never wrapped."""
-        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+        with _readable_failure():
+            self.console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     @property
     def console(self) -> Console:
@@ -60,9 +67,21 @@ class Output:
 
     def flush(self) -> None:
         """Let readers have what was written."""
-        sys.stdout.flush()
+        with _readable_failure():
+            sys.stdout.flush()
 
     def say(self, remark: str) -> None:
         """Tell the person at the terminal, on standard error, unless they asked for quiet."""
         if not self.quiet:
             typer.echo(remark, err=True)
+
+
+@contextmanager
+def _readable_failure() -> Iterator[None]:
+    """Turn a full disk behind standard output into an error for people; a closed pipe is none."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise NadowsError(f"cannot write the output: {error.strerror or error}") from error

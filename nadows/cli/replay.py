@@ -49,7 +49,7 @@ def replay(
 
     A whole capture holds the hash of the client that recorded it; ending in another one is a failure.
     """
-    set_up_logging(log_level)
+    set_up_logging(log_level, quiet=quiet)
     output = Output(as_json=as_json, quiet=quiet)
     pace = parse_speed(speed)
     started_ns = time.perf_counter_ns()

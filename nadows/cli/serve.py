@@ -55,7 +55,7 @@ def serve(
     log_level: LogLevelOption = LogLevel.WARNING,
 ) -> None:
     """Run until SIGTERM or Ctrl-C; the first line on standard output, once it listens, says where."""
-    set_up_logging(log_level)
+    set_up_logging(log_level, quiet=quiet)
     options = VenueOptions(
         host=host,
         port=port,

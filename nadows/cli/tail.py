@@ -82,7 +82,7 @@ def tail(
 
     Lost and restored connections, and books that go out of and into service, are lines too.
     """
-    set_up_logging(log_level)
+    set_up_logging(log_level, quiet=quiet)
     check_names(streams or [])
     command = _Tail(
         names=streams or [],
@@ -125,7 +125,7 @@ class _Tail:
         """Connect, subscribe, and print until it is enough."""
         async with reach(name, url, self._output) as network:
             wants_key = needs_key(self._names)
-            signer = self._keys.load_for(network, self._output) if wants_key else self._keys.load()
+            signer = self._keys.load_or_make(network, self._output) if wants_key else self._keys.load()
             seed = secrets.randbits(48)
             with self._recording(network, signer, seed) as recorder:
                 async with connect(

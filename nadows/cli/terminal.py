@@ -44,7 +44,8 @@ class Screen:
 
     def __enter__(self) -> Self:
         self._logs.__enter__()
-        if sys.stdin.isatty():
+        # It is None if it was closed.
+        if sys.stdin is not None and sys.stdin.isatty():
             self._saved = termios.tcgetattr(sys.stdin)
             tty.setcbreak(sys.stdin)
         self._write(_ENTER)

@@ -154,8 +154,8 @@ class Executes:
     def _link_signer(self, request: LinkSigner, now_ns: int) -> object:
         sender, signer = parse_sender(request.tx.sender), parse_sender(request.tx.signer)
         digest = self._domain.digest(_signed(hash_link_signer, sender, signer, request.tx.nonce))
-        # The linked signer may do this too: the contract admits it for LinkSigner, and the official SDK, once a
-        # signer is linked, has it sign everything, its own revocation included.
+        # The linked signer may do this too: the contract admits it for LinkSigner, and the official SDK,
+        # once a signer is linked, has it sign everything, its own revocation included.
         account, _ = self._authority.check(sender, digest, request.signature, now_ns)
         if request.tx.nonce != self.tx_nonce(sender.address):
             raise Refusal(2022, f"The nonce must be {self.tx_nonce(sender.address)}.")

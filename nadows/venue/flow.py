@@ -4,7 +4,8 @@
 random distance from a hidden fair price, a cancel of a random house order, a market order, or a move of
 the fair price. A move that leaves house quotes on the wrong side of it is at once traded against, as an
 informed trader would; so trends arrive in the book as trades and not as teleporting quotes. The number
-of resting orders is held near a target by making cancels likelier the more there are.
+of resting orders is held near a target by making cancels likelier the more there are. Where users take
+all that is near the fair price, the house quotes anew at once, as makers do.
 
 Randomness comes from one generator for each product, and instants from the process itself rather than
 from when somebody looked; so a run is the same however coarsely it is ticked. Floats appear only as
@@ -45,6 +46,12 @@ _TARGET_ORDERS: Final = 700
 _NEAR_TICKS: Final = 8
 _FAR_TICKS: Final = 600
 """Mean distance of the orders that are meant to trade, and the furthest of the others."""
+
+_REQUOTE_TICKS: Final = 12
+"""A side that users have emptied to beyond this distance from the fair price is quoted anew at once."""
+
+_REQUOTES: Final = 8
+"""Orders of one requote at most; more would only be needed for a side that was swept whole."""
 
 _FAIR_MOVE: Final = 0.02
 _MARKET_ORDER: Final = 0.03
@@ -114,6 +121,8 @@ class Flow:
         self._engine = engine
         self._maker, self._taker = house_accounts(engine)
         self._streams: list[_Stream] = []
+        self._by_product: dict[int, _Stream] = {}
+        self._is_acting = True
         for product_id, market in engine.markets.items():
             own = Random(rng.getrandbits(64))
             if market.status is not TradingStatus.LIVE:
@@ -127,6 +136,9 @@ class Flow:
                 self._add(stream, is_bid=True, now_ns=now_ns)
                 self._add(stream, is_bid=False, now_ns=now_ns)
             market.forget_changes()
+        self._by_product = {stream.product.product_id: stream for stream in self._streams}
+        self._is_acting = False
+        engine.after_user = self._after_user
 
     def next_deadline(self) -> int:
         """Return when the next arrival is due, ns."""
@@ -137,7 +149,9 @@ class Flow:
         stream = min(self._streams, key=_due)
         now_ns = stream.due_ns
         self._schedule(stream)
+        self._is_acting = True
         self._arrive(stream, now_ns)
+        self._is_acting = False
 
     def skip(self, now_ns: int) -> None:
         """Drop the arrivals due before *now_ns*: the process was stopped and does not make up for it."""
@@ -163,9 +177,26 @@ class Flow:
             else:
                 self._cancel(stream, is_bid, now_ns)
 
-    def _add(self, stream: _Stream, is_bid: bool, now_ns: int) -> None:
+    def _after_user(self, market: Market, now_ns: int) -> None:
+        """Quote anew near the fair price where users have taken what was there.
+
+        Arrivals alone come too rarely for that: a few hundred small market orders a second would pull the
+        sides apart for as long as they last, while real makers come back within milliseconds.
+        """
+        if self._is_acting:
+            return
+        stream = self._by_product[market.product.product_id]
+        tick = market.product.price_increment
+        for is_bid in (True, False):
+            for _ in range(_REQUOTES):
+                best = market.book.side(is_bid).best
+                if best is not None and abs(best.price // tick - stream.fair) <= _REQUOTE_TICKS:
+                    break
+                self._add(stream, is_bid, now_ns, near=True)
+
+    def _add(self, stream: _Stream, is_bid: bool, now_ns: int, *, near: bool = False) -> None:
         rng, product = stream.rng, stream.product
-        if rng.random() < 0.5:
+        if near or rng.random() < 0.5:
             distance = int(-math.log(1.0 - rng.random()) * _NEAR_TICKS)
         else:
             distance = int(rng.random() * _FAR_TICKS)

@@ -117,6 +117,24 @@ def test_users_resting_orders_are_hit() -> None:
     assert not any(fill["is_taker"] for fill in fills)
 
 
+def test_the_house_quotes_anew_what_users_take() -> None:
+    """However many small orders users send, the touch stays near the fair price."""
+    rig = Rig(flow=FlowPreset.BUSY)
+    trader = Trader(rig)
+    book = rig.exchange.engine.markets[ETH].book
+    for number in range(400):
+        rig.send(
+            V2,
+            trader.sign(
+                "3300" if number % 2 else "2700", "1" if number % 2 else "-1", kind=OrderType.IOC
+            ).frame,
+        )
+
+    assert book.bids.best is not None
+    assert book.asks.best is not None
+    assert book.asks.best.price - book.bids.best.price <= 24 * PRODUCTS[ETH].price_increment
+
+
 def test_skipping_drops_what_was_due() -> None:
     """A flow that was stopped goes on from now, without catching up."""
     rig = Rig(flow=FlowPreset.BUSY)

@@ -36,6 +36,9 @@ _MS: Final = 10**6
 _HTTP_STATUS: Final = {1000: 429, 1006: 503}
 """Failures that change the HTTP status; all others travel with 200 (protocol.md 3.1)."""
 
+_MOST_WAITING: Final = 10_000
+"""Frames that may wait behind a held one on a v1 socket; our own limit, against clients that run wild."""
+
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -103,10 +106,14 @@ class Gateway:
     def frame_received(self, connection: int, frame: bytes | str, now_ns: int) -> None:
         """Take a request; its answer goes to ``deliver``, now or when it is no longer held."""
         caller = self._callers[connection]
-        if caller.busy:
+        if not caller.busy:
+            self._handle(connection, caller, frame, now_ns)
+        elif len(caller.waiting) < _MOST_WAITING:
             caller.waiting.append(frame)
         else:
-            self._handle(connection, caller, frame, now_ns)
+            self._reply(
+                connection, _failure(Refusal(1000, "Too many requests wait on this socket."), {}), 1000
+            )
 
     def next_deadline(self) -> int | None:
         """Return when the next held request is due, ns."""

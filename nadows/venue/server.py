@@ -8,6 +8,7 @@ reader fills its own transport's buffer and nothing else, and is cut when that i
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import logging
 import os
@@ -363,18 +364,37 @@ async def run(options: VenueOptions, on_ready: Callable[[VenueServer], None]) ->
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         try:
-            on_ready(venue)
-            async with asyncio.TaskGroup() as group:
-                stopping = group.create_task(stop.wait())
-                failing = group.create_task(venue.failed())
-                await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
-                stopping.cancel()
-                failing.cancel()
+            with _calm_collector():
+                on_ready(venue)
+                async with asyncio.TaskGroup() as group:
+                    stopping = group.create_task(stop.wait())
+                    failing = group.create_task(venue.failed())
+                    await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
+                    stopping.cancel()
+                    failing.cancel()
         except* CaptureError as group_error:
             raise group_error.exceptions[0] from None
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _calm_collector() -> Iterator[None]:
+    """Keep the cyclic collector from stopping the venue for hundreds of times as long as an order takes.
+
+    A full collection walks every remembered match: 65 ms after 20,000 of them. The venue makes no cycles
+    of its own; what the HTTP server leaves behind is found by the younger generations.
+    """
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _hostname(url: str) -> str | None:

@@ -8,12 +8,13 @@ import pytest
 
 from nadows.messages import decode_reply, reply_data
 from nadows.messages.gateway import Reply
-from nadows.signing import OrderType
+from nadows.network import TESTNET
+from nadows.signing import OrderType, sign_cancel_and_place, sign_cancel_orders
 from nadows.units import to_x18
 from nadows.venue.exchange import ConnectionKind
 from nadows.venue.rest import HttpRequest
 from nadows.venue.switches import Switches
-from tests.venue.rig import MS, V1, V2, Rig, Trader
+from tests.venue.rig import ETH, MS, V1, V2, Rig, Trader
 
 BUMP = Switches(speed_bump_ms=30)
 
@@ -66,6 +67,17 @@ class TestEnvelope:
         trader = Trader(rig, connection=connection)
 
         assert echo is ("id" in trader.cancel_products(id=4))
+
+    @pytest.mark.parametrize("echo", [True, False])
+    def test_replacing_echoes_the_nested_id_by_switch(self, echo: bool) -> None:
+        """cancel_and_place echoes the id of its placement, or none."""
+        rig = Rig(switches=Switches(cancel_and_place_echoes_id=echo))
+        trader = Trader(rig)
+        old = trader.place("2990", "0.1")["data"]["digest"]
+        cancel = sign_cancel_orders(trader.signer, TESTNET.domain, trader.sub, [ETH], [old], trader.nonce())
+        request = sign_cancel_and_place(cancel, trader.sign("2980", "0.1", id=5))
+
+        assert echo is ("id" in rig.ask(V2, request.frame))
 
     def test_the_client_reads_every_answer(self) -> None:
         """Answers decode to the client's types."""
@@ -157,6 +169,19 @@ class TestSpeedBump:
 
         assert ["execute_place_order", "query_status"] == [answer["request_type"] for answer in first]
         assert ["execute_place_order", "query_contracts"] == [answer["request_type"] for answer in second]
+
+    def test_what_waits_is_bounded(self) -> None:
+        """A client that floods a waiting v1 socket is refused (1000), before the answers that wait."""
+        rig = Rig(switches=BUMP)
+        rig.send(V1, self._order(rig))
+        for _ in range(10_000):
+            rig.exchange.frame_received(V1, '{"type":"status"}', rig.now_ns)
+
+        refused = rig.send(V1, {"type": "status"})
+        answered = rig.advance(30 * MS)
+
+        assert [1000] == [answer["error_code"] for answer in refused]
+        assert 10_001 == len(answered)
 
     def test_v2_is_concurrent(self) -> None:
         """On v2 a query overtakes a held order."""

@@ -19,7 +19,7 @@ from nadows.errors import UsageError
 from nadows.network import TESTNET
 from nadows.venue.exchange import ExchangeOptions
 from nadows.venue.flow import FlowPreset
-from nadows.venue.server import VenueOptions
+from nadows.venue.server import VenueOptions, calm_collector
 from nadows.venue.server import serve as serve_venue
 
 __all__ = ["app"]
@@ -79,12 +79,13 @@ async def _serve(options: VenueOptions, until_eof: bool, output: Output) -> None
         output.json(venue.ready_line())
         output.flush()
         output.say(f"the venue listens on {venue.network.gateway}; Ctrl-C ends it")
-        async with asyncio.TaskGroup() as tasks:
-            # It never ends by itself, unless a file that is played turns out to be damaged.
-            failing = tasks.create_task(venue.failed(), name="nadows venue")
-            if until_eof:
-                await _end_of_input()
-                failing.cancel()
+        with calm_collector():
+            async with asyncio.TaskGroup() as tasks:
+                # It never ends by itself, unless a file that is played turns out to be damaged.
+                failing = tasks.create_task(venue.failed(), name="nadows venue")
+                if until_eof:
+                    await _end_of_input()
+                    failing.cancel()
 
 
 async def _end_of_input() -> None:

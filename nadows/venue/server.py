@@ -12,10 +12,9 @@ import gc
 import gzip
 import logging
 import os
-import signal
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -32,7 +31,7 @@ from nadows.venue.exchange import ConnectionKind, Exchange, ExchangeOptions
 from nadows.venue.rest import HttpAnswer, HttpRequest
 from nadows.venue.websocket import Framer, close_frame
 
-__all__ = ["VenueOptions", "VenueServer", "run", "serve"]
+__all__ = ["VenueOptions", "VenueServer", "calm_collector", "serve"]
 
 _LOG: Final = logging.getLogger("nadows.venue")
 
@@ -347,44 +346,13 @@ async def serve(options: VenueOptions | None = None) -> AsyncIterator[VenueServe
             await runner.cleanup()
 
 
-async def run(options: VenueOptions, on_ready: Callable[[VenueServer], None]) -> None:
-    """Run a venue until SIGINT or SIGTERM: what ``nadows serve`` does in its own process.
-
-    Args:
-        options: What to serve.
-        on_ready: Called once when the venue listens.
-
-    Raises:
-        UsageError: If the port cannot be had.
-        CaptureError: If the file to play is damaged, also if that shows later.
-    """
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    async with serve(options) as venue:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        try:
-            with _calm_collector():
-                on_ready(venue)
-                async with asyncio.TaskGroup() as group:
-                    stopping = group.create_task(stop.wait())
-                    failing = group.create_task(venue.failed())
-                    await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
-                    stopping.cancel()
-                    failing.cancel()
-        except* CaptureError as group_error:
-            raise group_error.exceptions[0] from None
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-
-
 @contextmanager
-def _calm_collector() -> Iterator[None]:
+def calm_collector() -> Iterator[None]:
     """Keep the cyclic collector from stopping the venue for hundreds of times as long as an order takes.
 
-    A full collection walks every remembered match: 65 ms after 20,000 of them. The venue makes no cycles
-    of its own; what the HTTP server leaves behind is found by the younger generations.
+    For a process that does nothing else; enter it when the venue is up. A full collection walks every
+    remembered match: 65 ms after 20,000 of them. The venue makes no cycles of its own; what the HTTP
+    server leaves behind is found by the younger generations.
     """
     thresholds = gc.get_threshold()
     gc.collect()

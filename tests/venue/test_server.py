@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +24,7 @@ from nadows.signing import NonceSource, Signer, Subaccount, sign_authenticate, s
 from nadows.units import to_x18
 from nadows.venue.exchange import ExchangeOptions
 from nadows.venue.flow import FlowPreset
-from nadows.venue.server import VenueOptions, VenueServer, run, serve
+from nadows.venue.server import VenueOptions, VenueServer, calm_collector, serve
 from nadows.venue.switches import Switches
 from tests.venue.rig import ETH, NEVER
 from tests.venue.test_replay import FRAMES, HEADER
@@ -373,31 +373,31 @@ class TestRunning:
             async with serve(VenueOptions(replay=tmp_path / "no.jsonl")):
                 pass
 
-    async def test_a_file_that_is_cut_off_ends_the_run(self, tmp_path: Path) -> None:
-        """Damage further on is found while playing, and reported by `run`."""
+    async def test_a_file_that_is_cut_off_is_told(self, tmp_path: Path) -> None:
+        """Damage further on is found while playing: `failed` raises it, and the venue goes on without."""
         path = tmp_path / "market.jsonl.gz"
         lines = [HEADER, *FRAMES, *[FRAMES[3]] * 2000]
         data = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode(), 0)
         path.write_bytes(data[: len(data) * 3 // 4])
         options = VenueOptions(exchange=QUIET, replay=path, speed=Fraction(1000))
-        clients: list[asyncio.Task[None]] = []
 
-        async def subscribe(venue: VenueServer) -> None:
-            async with connect(venue.network.subscribe) as socket:
-                stream = {"type": "book_depth", "product_id": ETH}
-                await _ask(socket, {"method": "subscribe", "id": 1, "stream": stream})
-                await socket.wait_closed()
+        async with serve(options) as venue, connect(venue.network.subscribe) as socket, asyncio.timeout(20):
+            stream = {"type": "book_depth", "product_id": ETH}
+            await _ask(socket, {"method": "subscribe", "id": 1, "stream": stream})
+            with pytest.raises(CaptureError, match="damaged"):
+                await venue.failed()
+            alive = await _ask(socket, {"method": "time", "id": 2})
 
-        with pytest.raises(CaptureError, match="damaged"):
-            async with asyncio.timeout(20):
-                await run(options, lambda venue: clients.append(asyncio.ensure_future(subscribe(venue))))
-        await asyncio.gather(*clients, return_exceptions=True)
+        assert 2 == alive["id"]
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    async def test_a_signal_ends_the_run(self, number: signal.Signals) -> None:
-        """SIGINT and SIGTERM end it without an error."""
-        async with asyncio.timeout(20):
-            await run(VenueOptions(exchange=QUIET), lambda venue: os.kill(os.getpid(), number))
+    def test_a_calm_collector_is_put_back(self) -> None:
+        """The settings of the process are as before when the venue has ended."""
+        before = gc.get_threshold()
+
+        with calm_collector():
+            during = gc.get_threshold()
+
+        assert during > before == gc.get_threshold()
 
     async def test_a_stalled_process_resumes(
         self, venue: VenueServer, monkeypatch: pytest.MonkeyPatch

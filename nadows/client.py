@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import secrets
 import time
@@ -63,6 +64,17 @@ _BACKOFF_BASE_NS: Final = 250_000_000
 _BACKOFF_CAP_NS: Final = 10_000_000_000
 
 _log = logging.getLogger("nadows")
+
+
+def _draw_apart() -> None:
+    """Start the process's nonces at a random point, so that two processes of one wallet do not draw alike."""
+    process_nonces().restart(secrets.randbits(20))
+
+
+# Once a process and not once a client: a restart cannot use receive times again that were used before it, so
+# after a clock was corrected backwards it would sign nonces too far ahead.
+_draw_apart()
+os.register_at_fork(after_in_child=_draw_apart)
 
 
 class Tap(Protocol):
@@ -179,8 +191,6 @@ class Client:
         )
         self.router = Router()
         self._nonces = process_nonces()
-        # Two processes that trade one wallet must not draw alike.
-        self._nonces.restart(secrets.randbits(20))
         self._connect_timeout_ns = connect_timeout_ns
         self._ping_interval_ns = ping_interval_ns
         self._tap = tap

@@ -1,23 +1,24 @@
 """The load: signed orders on a schedule, half of them to be filled, through the toolkit's real client.
 
 For each request that is due the generator turns to it (*sent*), the client signs, encodes and writes it, and
-the answer and the fill are noted when the client hands them over. No task, future or queue is made for a
-request. What an order does:
+the answer and the fill are noted when the client hands them over. No task, future or queue is made for an
+order. What an order does:
 
 cross
     An immediate-or-cancel order of the smallest size, priced through the book so that it must fill. Buys and
     sells alternate, so the position never exceeds one of them.
 rest
-    A post-only order far from the market, on alternating sides. When fifty of them rest, the oldest
-    twenty-five are cancelled with one request, so neither the book nor the venue's limit of 500 open orders
-    ever fills up. These cancellations follow from answers and not from the schedule; they are counted apart.
+    A post-only order away from the market, on alternating sides. After every fifty of them everything that
+    rests is cancelled with one request, so neither the book nor the venue's limit of 500 open orders ever
+    fills up. The cancellation goes out right behind the fiftieth order and does not wait for its answer: on
+    one connection the venue takes them in that order, so the bound holds however long it stalls. It is due
+    when that order was, but counted apart from the orders.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -27,7 +28,7 @@ from nadows.bench.pacer import make_pacer
 from nadows.bench.plan import Plan
 from nadows.bench.recorder import Recorder
 from nadows.client import Client
-from nadows.desk import DeskEvent, OnReply
+from nadows.desk import DeskEvent
 from nadows.errors import ERROR_CODES, NadowsError, OrderUnknown, UsageError, VenueError
 from nadows.messages import Fill, Reply, Stream
 from nadows.products import Product
@@ -37,7 +38,7 @@ from nadows.units import round_down, round_up
 __all__ = ["Load", "Trader", "error_name"]
 
 MAX_RESTING: Final = 50
-CANCEL_BATCH: Final = 25
+"""Resting orders between two cancellations."""
 MAX_BATCH: Final = 64
 """Requests sent in one go when the generator is behind; then answers are read before it goes on."""
 
@@ -65,8 +66,6 @@ class Trader:
     def __init__(self, client: Client, product: Product) -> None:
         self.client = client
         self.product = product
-        self.resting: deque[str] = deque()
-        """Digests of accepted resting orders, oldest first."""
         self._book = client.desk.books[product.product_id]
         self._crosses = 0
         self._rests = 0
@@ -110,12 +109,13 @@ class Trader:
         else:
             self._rests += 1
 
-    async def cancel(self, digests: Sequence[str]) -> None:
-        """Cancel resting orders with one request. Raises as `Client.cancel_orders`."""
-        await self.client.cancel_orders([(self.product.product_id, digest) for digest in digests])
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to cancel what rests."""
+        return self._rests > 0 and self._rests % MAX_RESTING == 0
 
-    async def clean_up(self) -> None:
-        """Cancel whatever still rests."""
+    async def cancel_all(self) -> None:
+        """Cancel everything that rests. Raises as `Client.cancel_product_orders`."""
         await self.client.cancel_product_orders(self.product.product_id)
 
 
@@ -231,20 +231,17 @@ class Load:
         kind, phase = self._plan.kind(index), self._plan.phase(index)
         trader = self._traders[self._plan.connection(index)]
         order = trader.next_order(kind)
-        is_cross = kind == "cross"
-        on_reply: OnReply = (
-            partial(self._answered, index, phase)
-            if is_cross
-            else partial(self._rested, index, phase, trader, order.digest)
-        )
         try:
-            trader.client.submit(order, on_reply)
+            trader.client.submit(order, partial(self._answered, index, phase))
         except UsageError:
             # Between two connections; a user would not know either how long to wait.
             self.recorder.dropped(phase, kind, "not connected")
             return
         trader.advance(kind)
-        self.recorder.sent(index, phase, kind, due_ns, now_ns, order.digest if is_cross else None)
+        must_fill = kind == "cross"
+        self.recorder.sent(index, phase, kind, due_ns, now_ns, order.digest if must_fill else None)
+        if not must_fill and trader.is_full:
+            self._tasks.create_task(self._cancel(trader, phase, due_ns))
 
     def _end(self) -> None:
         self.pacer.close()
@@ -262,24 +259,14 @@ class Load:
         if not self.recorder.answered(key, time.monotonic_ns(), error_name(reply)):
             self.recorder.late(phase)
 
-    def _rested(self, key: int, phase: int, trader: Trader, digest: str, reply: Reply | NadowsError) -> None:
-        self._answered(key, phase, reply)
-        if error_name(reply) is not None:
-            return
-        # Also when the answer came late: it rests all the same.
-        trader.resting.append(digest)
-        if len(trader.resting) >= MAX_RESTING:
-            batch = [trader.resting.popleft() for _ in range(CANCEL_BATCH)]
-            self._tasks.create_task(self._cancel(trader, phase, batch, time.monotonic_ns()))
-
-    async def _cancel(self, trader: Trader, phase: int, digests: Sequence[str], due_ns: int) -> None:
+    async def _cancel(self, trader: Trader, phase: int, due_ns: int) -> None:
         recorder = self.recorder
         self._cancels += 1
         key = -self._cancels
-        recorder.sent(key, phase, "cancel_orders", due_ns, time.monotonic_ns())
+        recorder.sent(key, phase, "cancel_product_orders", due_ns, time.monotonic_ns())
         error: str | None = None
         try:
-            await trader.cancel(digests)
+            await trader.cancel_all()
         except NadowsError as failed:
             error = error_name(failed)
         if not recorder.answered(key, time.monotonic_ns(), error):

@@ -40,10 +40,10 @@ __all__ = [
     "Usage",
 ]
 
-Kind = Literal["cross", "rest", "cancel_orders"]
+Kind = Literal["cross", "rest", "cancel_product_orders"]
 Clock = Literal["response", "service", "lag", "event", "errors"]
 
-KINDS: Final[tuple[Kind, ...]] = ("cross", "rest", "cancel_orders")
+KINDS: Final[tuple[Kind, ...]] = ("cross", "rest", "cancel_product_orders")
 """What a request does: cross the book, rest in it, or cancel what rests."""
 CLOCKS: Final[tuple[Clock, ...]] = ("response", "service", "lag", "event")
 LATE_NS: Final = 1_000_000
@@ -54,7 +54,7 @@ _OPERATIONS: Final[dict[str, tuple[Kind, ...]]] = {
     "place_order": SCHEDULED,
     "cross": ("cross",),
     "rest": ("rest",),
-    "cancel_orders": ("cancel_orders",),
+    "cancel_product_orders": ("cancel_product_orders",),
 }
 OPERATIONS: Final = tuple(_OPERATIONS)
 """Names under which kinds are reported, the whole schedule first."""

@@ -137,7 +137,7 @@ class Recorder:
         track.lag.append(sent_ns - due_ns)
         self._flights[key] = _Flight(tally, track, due_ns, sent_ns, digest)
         tally.inflight_max = max(tally.inflight_max, len(self._flights))
-        if kind != "cancel_orders" and sent_ns <= tally.end_ns:
+        if kind != "cancel_product_orders" and sent_ns <= tally.end_ns:
             tally.in_time += 1
         if digest is not None:
             self._crosses[digest] = _Cross(tally, track, due_ns)
@@ -228,7 +228,7 @@ class Recorder:
             track.counts
             for tally in self.phases
             for kind, track in tally.tracks.items()
-            if kind != "cancel_orders"
+            if kind != "cancel_product_orders"
         ]
         return (
             sum(each.sent for each in counts),

@@ -31,7 +31,7 @@ _ROWS: Final[tuple[tuple[str, str, Clock, str], ...]] = (
     ("service", "place_order", "service", ""),
     ("lag", "place_order", "lag", "dim"),
     ("fill", "place_order", "event", "bold"),
-    ("cancel", "cancel_orders", "response", ""),
+    ("cancel", "cancel_product_orders", "response", ""),
 )
 _STYLES: Final = {"valid": "bold green", "interrupted": "bold yellow", "thresholds-failed": "bold red"}
 
@@ -95,7 +95,7 @@ def _cells(histogram: Histogram) -> Iterable[str]:
 
 def _remarks(outcome: PhaseOutcome) -> list[Text]:
     crossing, usage = outcome.crossing, outcome.usage
-    cancels = outcome.counts("cancel_orders")
+    cancels = outcome.counts("cancel_product_orders")
     fills = f"fills: {crossing.filled} of {crossing.accepted} accepted crossing orders seen on the stream"
     lines = [f"{fills}; {cancels.acked} cancellations beside"]
     if usage.wall_ns:

@@ -131,7 +131,10 @@ def _usage_of(record: RunRecord) -> dict[str, Any]:
 
 def _phase(outcome: PhaseOutcome) -> dict[str, Any]:
     counts = outcome.counts()
-    operations = {"place_order": outcome.counts(), "cancel_orders": outcome.counts("cancel_orders")}
+    operations = {
+        "place_order": outcome.counts(),
+        "cancel_product_orders": outcome.counts("cancel_product_orders"),
+    }
     kinds = [kind for kind in ("cross", "rest") if kind in outcome.kinds]
     return {
         "name": outcome.name,

@@ -125,7 +125,7 @@ def _lag_matters(outcome: PhaseOutcome) -> bool:
 def warnings(outcome: PhaseOutcome) -> list[str]:
     """Say what else a reader of the numbers should know."""
     notes = []
-    counts, cancels, crossing = outcome.counts(), outcome.counts("cancel_orders"), outcome.crossing
+    counts, cancels, crossing = outcome.counts(), outcome.counts("cancel_product_orders"), outcome.crossing
     failed = counts.errors + cancels.errors
     if failed:
         listed = ", ".join(f"{name} ({count})" for name, count in failed.most_common(3))

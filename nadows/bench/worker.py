@@ -197,7 +197,7 @@ async def _clean_up(trader: Trader) -> None:
     """Leave no order behind, if the venue still listens."""
     try:
         async with asyncio.timeout(_CLEAN_UP_S):
-            await trader.clean_up()
+            await trader.cancel_all()
     except (NadowsError, TimeoutError) as error:
         print(f"nadows bench: resting orders may be left: {error}", file=sys.stderr)  # noqa: T201  # the child's log
 
@@ -325,7 +325,7 @@ def _phase_report(tally: PhaseTally, plan: Plan, number: int, until_ns: int | No
         counts = tally.track(kind).counts
         kinds[kind] = channel.Counted(
             # What is not scheduled was planned when it was sent.
-            planned=counts.sent if kind == "cancel_orders" else planned[kind],
+            planned=counts.sent if kind == "cancel_product_orders" else planned[kind],
             sent=counts.sent,
             dropped=counts.dropped,
             acked=counts.acked,

@@ -60,7 +60,7 @@ def phase_outcome(**kinds: KindOutcome) -> PhaseOutcome:
         target_rate=Fraction(1000),
         duration_ns=10**9,
         kinds=chosen,
-        in_time=sum(each.counts.sent for kind, each in chosen.items() if kind != "cancel_orders"),
+        in_time=sum(each.counts.sent for kind, each in chosen.items() if kind != "cancel_product_orders"),
         crossing=Crossing(accepted=500, filled=500),
         usage=Usage(wall_ns=10**9, generator_cpu_ns=400 * MS, venue_cpu_ns=450 * MS, rss_bytes=50_000_000),
     )

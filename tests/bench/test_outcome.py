@@ -17,11 +17,11 @@ def test_good_phase_leaks_nothing() -> None:
 
 def test_operations_add_up_their_kinds() -> None:
     """place_order is crossing and resting orders together; cancellations are not part of it."""
-    outcome = phase_outcome(cancel_orders=kind_outcome([5 * MS]))
+    outcome = phase_outcome(cancel_product_orders=kind_outcome([5 * MS]))
 
     assert 1000 == outcome.counts().sent
     assert 1000 == outcome.histogram("place_order", "response").count
-    assert (1, 500) == (outcome.counts("cancel_orders").sent, outcome.counts("rest").sent)
+    assert (1, 500) == (outcome.counts("cancel_product_orders").sent, outcome.counts("rest").sent)
 
 
 def test_lost_requests_are_named() -> None:

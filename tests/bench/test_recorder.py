@@ -123,7 +123,7 @@ def test_only_the_schedule_counts_as_in_time() -> None:
 
     recorder.sent(1, 0, "rest", 990, 1000)
     recorder.sent(2, 0, "rest", 995, 1001)
-    recorder.sent(-1, 0, "cancel_orders", 500, 500)
+    recorder.sent(-1, 0, "cancel_product_orders", 500, 500)
     recorder.dropped(1, "cross", "stopped", 3)
     recorder.late_by_own_fault(0)
 

@@ -37,7 +37,7 @@ def record_of(*outcomes: PhaseOutcome) -> RunRecord:
         scenario=Scenario.from_flags(duration="1s", warmup="0s"),
         started_ns=STARTED_NS,
         wall_ns=1_200_000_000,
-        outcomes=list(outcomes) or [phase_outcome(cancel_orders=kind_outcome([5 * MS] * 20))],
+        outcomes=list(outcomes) or [phase_outcome(cancel_product_orders=kind_outcome([5 * MS] * 20))],
         intervals=[LoggedInterval("steady.response.rest", STARTED_NS, 10**9, histogram_of(MS, 2 * MS))],
         series=[PROGRESS],
         environment={
@@ -91,7 +91,7 @@ def test_result_accounts_for_every_request() -> None:
     assert (1000, 1000, 0) == (phase["planned"], phase["sent"], phase["dropped"])
     assert phase["sent"] == phase["acked"] + phase["failed"] + phase["unfinished"]
     assert {"accepted": 500, "filled": 500, "missing": 0} == phase["crossing"]
-    assert {"place_order", "cancel_orders"} == set(phase["ops"])
+    assert {"place_order", "cancel_product_orders"} == set(phase["ops"])
     assert 1000 == phase["ops"]["place_order"]["response"]["count"]
     assert (500, 500) == tuple(phase["kinds"][kind]["sent"] for kind in ("cross", "rest"))
     assert "event" not in phase["kinds"]["rest"]

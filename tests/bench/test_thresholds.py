@@ -28,7 +28,7 @@ from .outcomes import MS, kind_outcome, phase_outcome
         ("response.p100 < 1s", True),
         ("errors.rate < 0.1%", True),
         ("errors.count == 0", True),
-        ("errors.cancel_orders.count == 0", True),
+        ("errors.cancel_product_orders.count == 0", True),
         ("dropped.count == 0", True),
         ("dropped.rate == 0%", True),
         ("rate >= 995rps", True),
@@ -53,8 +53,8 @@ def test_failures_count_as_errors_and_as_time() -> None:
     ("expr", "reason"),
     [
         ("response.p99.9 < 1s", "1000 samples are too few for p99.9"),
-        ("response.cancel_orders.p50 < 1s", "there is no sample"),
-        ("errors.cancel_orders.rate < 1%", "nothing was sent"),
+        ("response.cancel_product_orders.p50 < 1s", "there is no sample"),
+        ("errors.cancel_product_orders.rate < 1%", "nothing was sent"),
     ],
 )
 def test_what_cannot_be_judged_has_failed(expr: str, reason: str) -> None:

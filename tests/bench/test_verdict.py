@@ -135,7 +135,7 @@ def test_findings_about_the_venue_are_warnings() -> None:
     """Failures, missing answers and fills are findings; a threshold decides whether they matter."""
     outcome = phase_outcome(
         rest=kind_outcome([MS] * 500, errors={"2008 X": 3}, unfinished=2),
-        cancel_orders=kind_outcome([MS], errors={"2020 Y": 1}),
+        cancel_product_orders=kind_outcome([MS], errors={"2020 Y": 1}),
     )
     outcome.crossing = Crossing(accepted=500, filled=499, missing=1)
     outcome.usage.steal, outcome.usage.other_cpu = 0.1, 0.3

@@ -119,7 +119,7 @@ async def test_orders_that_cannot_be_cleaned_up_are_told(capsys: pytest.CaptureF
     """A venue that is gone at the end is remarked on; the result stands."""
 
     class Gone:
-        async def clean_up(self) -> None:
+        async def cancel_all(self) -> None:
             raise ConnectionLost("gone")
 
     trader: Any = Gone()

@@ -287,7 +287,7 @@ def test_eating_through_the_known_part_resyncs(side: str, deeper: bool) -> None:
     gone, beyond = ([(99, 0), (98, 0)], (90, 5)) if side == "bids" else ([(101, 0), (102, 0)], (120, 5))
     levels = [*gone, beyond] if deeper else gone
 
-    after = book.apply(update(0, 110, **{side: levels}))
+    after = book.apply(update(0, 110, bids=levels) if side == "bids" else update(0, 110, asks=levels))
 
     assert BookState.SYNCING is after
 
@@ -362,7 +362,7 @@ def test_a_live_book_is_the_venues_book(seed: int, delay: int, lost: int, start:
     truth: dict[int, dict[str, dict[int, int]]] = {}
     bids = {99 - i: rng.randint(1, 9) for i in range(9)}
     asks = {101 + i: rng.randint(1, 9) for i in range(9)}
-    book, now, last, due = Book(4), 0, 0, -1
+    book, now, last, due, pending = Book(4), 0, 0, -1, snapshot(0)
     for step in range(40):
         now += rng.randint(1, 5)
         changes: dict[str, dict[int, int]] = {"bids": {}, "asks": {}}

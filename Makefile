@@ -45,10 +45,10 @@ $(READY): requirements-dev.txt pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## 1000 signed orders a second against the embedded venue, for ten seconds
-	$(BIN)/nadows bench --rps 1000 --duration 10s
+	$(BIN)/nadows bench --rps 1000 --duration 10s --table --lenient
 
 bench: $(READY)  ## a longer run; RPS=1000 DURATION=30s
-	$(BIN)/nadows bench --rps $(RPS) --duration $(DURATION)
+	$(BIN)/nadows bench --rps $(RPS) --duration $(DURATION) --table
 
 test: $(READY)  ## all tests, then the coverage gates
 	$(BIN)/python -m pytest --quiet --cov --cov-report=

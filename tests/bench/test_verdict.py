@@ -122,6 +122,20 @@ def test_lateness_by_the_machines_fault_is_a_warning() -> None:
     )
 
 
+def test_busy_generator_on_a_busy_machine_is_not_blamed() -> None:
+    """Where other processes take the CPU, answers come in bursts; whose fault lateness is cannot be told."""
+    outcome = late(busy=30)
+    outcome.usage.other_cpu = 0.5
+
+    verdict = judge([outcome], [])
+
+    assert ("valid", 0) == (verdict.state, verdict.exit)
+    assert (
+        "3.0% of the requests were sent more than 1.00 ms late because the generator was not given"
+        in (verdict.warnings[0])
+    )
+
+
 def test_lateness_that_does_not_matter_is_not_mentioned() -> None:
     """Where responses take 100 ms, being 5 ms late changes little."""
     lags = [0] * 470 + [5 * MS] * 30

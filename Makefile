@@ -44,7 +44,7 @@ $(READY): requirements-dev.txt pyproject.toml
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY)  ## 1000 signed orders a second against the embedded venue, for ten seconds
+demo: $(READY)  ## 1000 signed orders a second on the embedded venue, for 10 s (a slow machine only warns: --lenient)
 	$(BIN)/nadows bench --rps 1000 --duration 10s --table --lenient
 
 bench: $(READY)  ## a longer run; RPS=1000 DURATION=30s

@@ -104,12 +104,12 @@ def generator_faults(outcome: PhaseOutcome) -> list[str]:
             f"{outcome.sent_ratio:.2%} of the schedule was sent in time, {SENT_RATIO:.1%} must be; "
             "lower the rate or give the generator more of a CPU"
         )
-    sent = outcome.counts().sent
-    # On a busy machine a venue that got its CPU back answers in bursts, which make the generator late too; who
-    # is to blame cannot be told then, and the busy machine is noted.
-    if not _is_noisy(outcome) and sent and outcome.late_busy > LATE_SHARE * sent and _lag_matters(outcome):
+    late = outcome.late_busy / outcome.counts().sent if outcome.counts().sent else 0.0
+    # On a busy machine a venue that got its CPU back answers in bursts, which make the generator late too;
+    # who is to blame cannot be told then, and the busy machine is noted.
+    if late > LATE_SHARE and _lag_matters(outcome) and not _is_noisy(outcome):
         faults.append(
-            f"{outcome.late_busy / sent:.1%} of the requests were sent more than {show_ns(LATE_NS)} late "
+            f"{late:.1%} of the requests were sent more than {show_ns(LATE_NS)} late "
             "because the generator was busy; response times hold its own lateness"
         )
     used = outcome.usage.generator_cpu_ns / outcome.usage.wall_ns if outcome.usage.wall_ns else 0.0

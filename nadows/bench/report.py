@@ -33,7 +33,12 @@ _ROWS: Final[tuple[tuple[str, str, Clock, str], ...]] = (
     ("fill", "place_order", "event", "bold"),
     ("cancel", "cancel_product_orders", "response", ""),
 )
-_STYLES: Final = {"valid": "bold green", "interrupted": "bold yellow", "thresholds-failed": "bold red"}
+_STYLES: Final = {
+    "valid": "bold green",
+    "interrupted": "bold yellow",
+    "saturated": "bold yellow",
+    "thresholds-failed": "bold red",
+}
 
 
 def progress_line(progress: Progress) -> str:

@@ -11,6 +11,7 @@ disconnected           1  requests could not be sent because the venue was gone
 invalid               97  the counts do not add up
 generator-limited     97  the generator did not keep the schedule, so the venue was not really tested
 thresholds-failed     99  a threshold was not met
+saturated              0  over 1 % of the requests were not answered in time: what was found is a limit
 valid                  0  otherwise
 ==================  ====  =============================================================================
 
@@ -28,6 +29,7 @@ from typing import Final
 
 from nadows.bench.outcome import LATE_NS, PhaseOutcome
 from nadows.bench.quantities import show_ns
+from nadows.bench.recorder import TIMEOUT
 from nadows.bench.thresholds import Judgement
 
 __all__ = ["Verdict", "generator_faults", "judge", "warnings"]
@@ -39,6 +41,7 @@ LAG_SHARE: Final = 0.1
 """The generator's own lateness may make up so much of the 99th percentile of the response."""
 GENERATOR_CPU: Final = 0.85
 """Beyond it requests queue in the generator, whatever the venue does."""
+UNANSWERED_SHARE: Final = 0.01
 STEAL: Final = 0.05
 OTHER_CPU: Final = 0.2
 
@@ -78,6 +81,7 @@ def judge(
         for outcome in recorded
         if (count := outcome.counts().drops["not connected"])
     ]
+    drowned = [f"{outcome.name}: {note}" for outcome in recorded if (note := _drowned(outcome))]
     failed = [f"{each.phase}: {_why(each)}" for each in judgements if not each.ok]
     notes = [f"{outcome.name}: {note}" for outcome in recorded for note in warnings(outcome)]
     if lenient:
@@ -88,6 +92,7 @@ def judge(
         ("invalid", 97, leaks),
         ("generator-limited", 97, faults),
         ("thresholds-failed", 99, failed),
+        ("saturated", 0, drowned),
     ):
         if reasons:
             return Verdict(state, code, tuple(reasons), tuple(notes))
@@ -122,6 +127,17 @@ def _lag_matters(outcome: PhaseOutcome) -> bool:
     """Say whether the generator's lateness is a good part of what was measured."""
     response = outcome.histogram("place_order", "response").percentile(99)
     return outcome.histogram("place_order", "lag").percentile(99) > max(LATE_NS, LAG_SHARE * response)
+
+
+def _drowned(outcome: PhaseOutcome) -> str:
+    """Say how far the venue fell behind; nothing if it kept up."""
+    counts = outcome.counts()
+    unanswered = counts.errors[TIMEOUT] + counts.unfinished
+    if unanswered <= UNANSWERED_SHARE * counts.sent:
+        return ""
+    return (
+        f"{unanswered / counts.sent:.1%} of the requests were not answered in time; the venue did not keep up"
+    )
 
 
 def _is_noisy(outcome: PhaseOutcome) -> bool:

@@ -94,6 +94,18 @@ def test_failed_threshold_fails_the_run() -> None:
     ) == verdict.reasons
 
 
+def test_venue_that_does_not_keep_up_is_a_finding() -> None:
+    """Time-outs beyond one per cent are the result, not a fault: exit code 0, but no plain `valid`."""
+    outcome = phase_outcome(rest=kind_outcome([MS] * 500, errors={"timeout": 11}))
+
+    verdict = judge([outcome], [])
+
+    assert ("saturated", 0) == (verdict.state, verdict.exit)
+    assert (
+        "steady: 1.1% of the requests were not answered in time; the venue did not keep up",
+    ) == verdict.reasons
+
+
 def test_interruption_comes_first() -> None:
     """A run that was stopped says so, whatever else is wrong with it."""
     assert ("interrupted", 130) == (

@@ -135,6 +135,9 @@ def main() -> NoReturn:
         code = 130
     except _PipeClosed:
         pass
+    except OSError as error:
+        typer.echo(f"nadows: {error}", err=True)
+        code = 1
     sys.exit(_flushed(code))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import typer
 from rich.text import Text
 
-from nadows.cli.connecting import Keys, reach
+from nadows.cli.connecting import Keys, reach, signer_or_new
 from nadows.cli.figures import FAINT
 from nadows.cli.options import (
     AsJson,
@@ -58,8 +58,9 @@ def auth(
 
 
 async def _auth(name: NetworkName, url: str | None, subaccount: str, keys: Keys, output: Output) -> None:
+    given = keys.load()
     async with reach(name, url, output) as network:
-        signer = keys.load_or_make(network, output)
+        signer = signer_or_new(given, network, output)
         # Subscribing to one's own orders takes the authentication that this is about.
         async with connect(network, signer, subaccount=subaccount) as client:
             assert client.subaccount is not None

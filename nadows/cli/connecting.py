@@ -19,7 +19,7 @@ from nadows.keys import KEY_VARIABLES, load_signer, throw_away_signer
 from nadows.network import MAINNET, TESTNET, Network
 from nadows.signing import Signer
 
-__all__ = ["Keys", "reach"]
+__all__ = ["Keys", "reach", "signer_or_new"]
 
 
 @dataclass(frozen=True)
@@ -36,26 +36,6 @@ class Keys:
             os.environ, key_file=self.key_file, keystore=self.keystore, password=self._read_password
         )
 
-    def load_or_make(self, network: Network, output: Output) -> Signer:
-        """Load the key; on a venue with paper money make one if there is none, and say so.
-
-        Raises:
-            UsageError: If there is none, and the venue is one where it matters.
-        """
-        signer = self.load()
-        if signer is not None:
-            return signer
-        if not _is_here(network):
-            raise UsageError(
-                f"this needs a private key for {network.name}: set {KEY_VARIABLES[0]}, "
-                "or give --key-file or --keystore"
-            )
-        signer = throw_away_signer()
-        output.say(
-            f"no key was given: a throw-away wallet {signer.checksum_address} is used, with paper money"
-        )
-        return signer
-
     def _read_password(self) -> str:
         if self.password_file is None:
             try:
@@ -68,6 +48,24 @@ class Keys:
             return self.password_file.read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the password file {self.password_file}: {error}") from error
+
+
+def signer_or_new(signer: Signer | None, network: Network, output: Output) -> Signer:
+    """Take the user's key; on a venue with paper money make one if there is none, and say so.
+
+    Raises:
+        UsageError: If there is none, and the venue is one where it matters.
+    """
+    if signer is not None:
+        return signer
+    if not _is_here(network):
+        raise UsageError(
+            f"this needs a private key for {network.name}: set {KEY_VARIABLES[0]}, "
+            "or give --key-file or --keystore"
+        )
+    signer = throw_away_signer()
+    output.say(f"no key was given: a throw-away wallet {signer.checksum_address} is used, with paper money")
+    return signer
 
 
 def _is_here(network: Network) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from nadows.capture import Header, Recorder
-from nadows.cli.connecting import Keys, reach
+from nadows.cli.connecting import Keys, reach, signer_or_new
 from nadows.cli.event_lines import event_line
 from nadows.cli.options import (
     AsJson,
@@ -123,9 +123,10 @@ class _Tail:
 
     async def run(self, name: NetworkName, url: str | None) -> None:
         """Connect, subscribe, and print until it is enough."""
+        signer, wants_key = self._keys.load(), needs_key(self._names)
         async with reach(name, url, self._output) as network:
-            wants_key = needs_key(self._names)
-            signer = self._keys.load_or_make(network, self._output) if wants_key else self._keys.load()
+            if wants_key:
+                signer = signer_or_new(signer, network, self._output)
             seed = secrets.randbits(48)
             with self._recording(network, signer, seed) as recorder:
                 async with connect(

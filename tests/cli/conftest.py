@@ -1,0 +1,96 @@
+"""A venue for all tests of commands, and how to run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+from nadows.cli import main
+
+NADOWS: Final = (sys.executable, "-m", "nadows")
+CLEAN: Final = {
+    name: value for name, value in os.environ.items() if not name.startswith(("NADOWS_", "NADO_", "NO_COLOR"))
+}
+"""The environment without settings of whoever runs the tests."""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[..., dict[str, Any]]]:
+    """Start venues: call it with arguments of ``nadows serve`` to get the ready line."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> dict[str, Any]:
+        process = subprocess.Popen(
+            [*NADOWS, "serve", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=CLEAN,
+            text=True,
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        line: dict[str, Any] = json.loads(process.stdout.readline())
+        return line
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(timeout=10)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def url(serve: Callable[..., dict[str, Any]]) -> str:
+    """Base address of a busy venue that all tests share."""
+    return str(serve("--limits", "off")["gateway"])
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Run a command in this process, for those that end before they connect."""
+    for name in os.environ.keys() - CLEAN.keys():
+        monkeypatch.delenv(name)
+    terminate = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["nadows", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        shown = capsys.readouterr()
+        code = end.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, shown.out, shown.err)
+
+    yield run
+    signal.signal(signal.SIGTERM, terminate)
+
+
+@pytest.fixture
+def nadows() -> Run:
+    """Run a command to its end, in a process of its own."""
+
+    def run(
+        *arguments: str, env: dict[str, str] | None = None, stdin: str | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*NADOWS, *arguments],
+            input=stdin or "",
+            capture_output=True,
+            env=CLEAN | (env or {}),
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run

@@ -265,7 +265,7 @@ class VenueServer:
         ws = web.WebSocketResponse(max_msg_size=self._options.max_frame)
         await ws.prepare(request)
         transport = request.transport
-        if not isinstance(transport, asyncio.Transport):
+        if transport is None:  # The client left during the handshake.
             return ws
         number = next(self._numbers)
         self._peers[number] = _Peer(transport, int(ws.compress))

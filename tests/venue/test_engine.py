@@ -403,6 +403,16 @@ def test_a_vanished_order_leaves_no_trace_among_the_open_ones(rig: Rig, taker: T
     assert {} == engine.ledger.accounts[taker.sub.hex].orders[ETH]
 
 
+def test_a_filled_maker_is_open_no_more(rig: Rig, maker: Trader, taker: Trader) -> None:
+    """A resting order that fills whole leaves the lists of open orders, and the watch over expirations."""
+    engine = rig.exchange.engine
+
+    taker.place("3000", "0.2")
+
+    assert 1 == len(engine.orders) == len(engine.ledger.accounts[maker.sub.hex].orders[ETH])
+    assert 1 == len(engine.expiry.due(NEVER))
+
+
 def test_a_ledger_knows_its_accounts() -> None:
     """An account is opened once."""
     ledger = Ledger({})

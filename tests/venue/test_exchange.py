@@ -123,6 +123,21 @@ class TestDepth:
             assert sorted(set(bids), reverse=True) == bids
             assert sorted(set(asks)) == asks
 
+    def test_a_batch_spans_its_first_to_its_last_change(self) -> None:
+        """min_timestamp is the instant of the first change in it, max_timestamp that of the last."""
+        rig = Rig()
+        trader = Trader(rig)
+        rig.subscribe("book_depth", product_id=ETH)
+        instants = []
+        for price in ("2990", "2991", "2992"):
+            trader.place(price, "0.1")
+            instants.append(str(rig.exchange.engine.markets[ETH].changed_ns))
+
+        (batch,) = rig.advance(50 * MS)
+
+        assert [instants[0], instants[-1]] == [batch["min_timestamp"], batch["max_timestamp"]]
+        assert 3 == len(set(instants))
+
     def test_the_chain_counts_what_was_published_not_what_was_received(self) -> None:
         """A late subscriber's first batch follows one that it never saw."""
         rig = Rig(flow=FlowPreset.STORM)

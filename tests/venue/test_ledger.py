@@ -164,6 +164,23 @@ class TestFunding:
         assert kind is type(payment["timestamp"]) is type(payment["dt"])
         assert {} == rig.exchange.engine.ledger.imbalance()
 
+    def test_remainders_of_rounding_go_to_the_venue(self) -> None:
+        """A payment that cannot be divided costs the payer the unit that nobody receives."""
+        ledger = _ledger()
+        accounts = [ledger.open(f"0x{number:064x}") for number in range(2)]
+        for account, base in zip(accounts, (1, -1), strict=True):
+            ledger.book(account, ETH_PERP, base, 0, 0)
+
+        paid = ledger.pay_funding(ETH_PERP, ONE_X18 // 3)
+
+        assert 1 == paid
+        assert [-1, 0, 1] == [
+            accounts[0].perps[ETH].v_quote,
+            accounts[1].perps[ETH].v_quote,
+            ledger.fees[ETH],
+        ]
+        assert {} == ledger.imbalance()
+
     def test_a_premium_lifts_the_rate_up_to_the_cap(self) -> None:
         """The rate follows the mark price over the oracle price, at most two percent."""
         rig = Rig()

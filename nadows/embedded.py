@@ -103,8 +103,8 @@ async def _ready(process: Process, errors: IO[bytes]) -> Network:
 
 async def _end(process: Process) -> None:
     """Close the child's standard input, which ends it; insist if it does not."""
-    if process.stdin is not None:
-        process.stdin.close()
+    assert process.stdin is not None
+    process.stdin.close()
     for insist in (process.terminate, process.kill):
         try:
             async with asyncio.timeout(_END_S):

@@ -26,6 +26,7 @@ from nadows.cli.options import (
 from nadows.cli.output import Output, set_up_logging
 from nadows.cli.run import run
 from nadows.client import connect
+from nadows.signing import Signer
 
 __all__ = ["app"]
 
@@ -53,12 +54,13 @@ def auth(
     never an argument, never printed and never sent.
     """
     set_up_logging(log_level, quiet=quiet)
-    keys = Keys(key_file, keystore, password_file)
-    run(_auth(network, url, subaccount, keys, Output(as_json=as_json, quiet=quiet)))
+    given = Keys(key_file, keystore, password_file).load()
+    run(_auth(network, url, subaccount, given, Output(as_json=as_json, quiet=quiet)))
 
 
-async def _auth(name: NetworkName, url: str | None, subaccount: str, keys: Keys, output: Output) -> None:
-    given = keys.load()
+async def _auth(
+    name: NetworkName, url: str | None, subaccount: str, given: Signer | None, output: Output
+) -> None:
     async with reach(name, url, output) as network:
         signer = signer_or_new(given, network, output)
         # Subscribing to one's own orders takes the authentication that this is about.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import ipaddress
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,23 +33,27 @@ class Keys:
     password_file: Path | None = None
 
     def load(self) -> Signer | None:
-        """Load the key, if there is one. Raises as `nadows.keys.load_signer`."""
+        """Load the key, if there is one; may ask for a password, so not inside an event loop.
+
+        Raises:
+            UsageError: As `nadows.keys.load_signer`, or if there is nobody to ask.
+        """
         return load_signer(
             os.environ, key_file=self.key_file, keystore=self.keystore, password=self._read_password
         )
 
     def _read_password(self) -> str:
-        if self.password_file is None:
+        if self.password_file is not None:
             try:
-                return getpass.getpass("Password of the keystore: ")
-            except EOFError:
-                raise UsageError(
-                    "no password was entered: give --password-file where there is no terminal"
-                ) from None
+                return self.password_file.read_text(encoding="utf-8").rstrip("\n")
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"cannot read the password file {self.password_file}: {error}") from error
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise UsageError("there is no terminal to ask for the keystore's password: give --password-file")
         try:
-            return self.password_file.read_text(encoding="utf-8").rstrip("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the password file {self.password_file}: {error}") from error
+            return getpass.getpass("Password of the keystore: ")
+        except EOFError:
+            raise UsageError("no password was entered") from None
 
 
 def signer_or_new(signer: Signer | None, network: Network, output: Output) -> Signer:
@@ -71,7 +77,11 @@ def signer_or_new(signer: Signer | None, network: Network, output: Output) -> Si
 def _is_here(network: Network) -> bool:
     """Tell whether a venue runs on this machine: then it is a simulated one."""
     host = urlsplit(network.gateway).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        # Not by the first digits: 127.0.0.1.example.org is anybody's.
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @asynccontextmanager

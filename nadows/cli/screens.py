@@ -117,7 +117,7 @@ def _title(view: BookView, width: int) -> Text:
         about.append(f"{view.updates_per_s:.1f} updates/s")
     if view.age_ns is not None:
         about.append(f"{span(view.age_ns)} old")
-    if view.timestamp:
+    if view.state is BookState.LIVE:
         about.append(f"as of {clock(view.timestamp)} UTC")
     if view.network:
         about.append(view.network)

@@ -91,7 +91,7 @@ def tail(
         limit=limit,
         seconds=None if duration is None else parse_duration(duration),
         subaccount=subaccount,
-        keys=Keys(key_file, keystore, password_file),
+        signer=Keys(key_file, keystore, password_file).load(),
         output=Output(as_json=as_json, quiet=quiet),
     )
     run(command.run(network, url), until_stopped=limit is None and duration is None)
@@ -109,7 +109,7 @@ class _Tail:
         limit: int | None,
         seconds: float | None,
         subaccount: str,
-        keys: Keys,
+        signer: Signer | None,
         output: Output,
     ) -> None:
         self._names = names
@@ -118,12 +118,12 @@ class _Tail:
         self._limit = limit
         self._seconds = seconds
         self._subaccount = subaccount
-        self._keys = keys
+        self._signer = signer
         self._output = output
 
     async def run(self, name: NetworkName, url: str | None) -> None:
         """Connect, subscribe, and print until it is enough."""
-        signer, wants_key = self._keys.load(), needs_key(self._names)
+        signer, wants_key = self._signer, needs_key(self._names)
         async with reach(name, url, self._output) as network:
             if wants_key:
                 signer = signer_or_new(signer, network, self._output)

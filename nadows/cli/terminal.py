@@ -87,11 +87,7 @@ class Screen:
         loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
 
         def read() -> None:
-            data = os.read(stdin, 64)
-            if not data:
-                # The other end is gone; a descriptor at its end is always readable.
-                loop.remove_reader(stdin)
-            typed.extend(data.decode(errors="ignore"))
+            typed.extend(os.read(stdin, 64).decode(errors="ignore"))
 
         loop.add_reader(stdin, read)
         try:

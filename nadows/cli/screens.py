@@ -111,7 +111,7 @@ def ladder(view: BookView, *, width: int = 80, height: int = 24) -> Text:
 
 
 def _title(view: BookView, width: int) -> Text:
-    title = Text(f" {view.symbol} ", style="bold").append(view.state.name, style=_STATE_STYLES[view.state])
+    title = Text(" ").append(f"{view.symbol} ", "bold").append(view.state.name, _STATE_STYLES[view.state])
     about = []
     if view.updates_per_s is not None:
         about.append(f"{view.updates_per_s:.1f} updates/s")

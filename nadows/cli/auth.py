@@ -30,13 +30,13 @@ from nadows.signing import Signer
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _MS: Final = 1_000_000
 _PINGS: Final = 3
 
 
-@app.command(help="Authenticate, and say what the venue makes of the key.")
+@app.command()
 def auth(
     network: NetworkOption = NetworkName.SIM,
     url: UrlOption = None,
@@ -48,7 +48,9 @@ def auth(
     quiet: Quiet = False,
     log_level: LogLevelOption = LogLevel.WARNING,
 ) -> None:
-    """Load the key and authenticate on the stream; print address, subaccount, clock skew and round trip.
+    """Authenticate, and say what the venue makes of the key.
+
+    Load the key and authenticate on the stream; print address, subaccount, clock skew and round trip.
 
     The key comes from the environment (NADOWS_PRIVATE_KEY, NADO_PRIVATE_KEY), a file or a keystore; it is
     never an argument, never printed and never sent.

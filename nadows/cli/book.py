@@ -25,7 +25,7 @@ from nadows.units import format_x18
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _REDRAW_NS: Final = 100_000_000
 """The shortest time between two pictures: ten a second."""
@@ -38,9 +38,9 @@ _DEPTH_KEYS: Final = {"+": 5, "=": 5, "-": -5}
 _HINT: Final = "q quit   + - depth"
 
 
-@app.command(help="Show the live order book of a product.")
+@app.command()
 def book(
-    product: Annotated[str, typer.Argument(help="Symbol or id: ETH, ETH-PERP, 4.")],
+    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Symbol or id: ETH, ETH-PERP, 4.")],
     depth: Annotated[int, typer.Option("--depth", "-d", min=1, max=MAX_DEPTH, help="Levels a side.")] = 15,
     once: Annotated[
         bool, typer.Option("--once", help="Wait until the book is LIVE, print it once, and end.")
@@ -51,7 +51,10 @@ def book(
     quiet: Quiet = False,
     log_level: LogLevelOption = LogLevel.WARNING,
 ) -> None:
-    """Show the book as a ladder on a terminal, drawn at most ten times a second, or as JSON elsewhere."""
+    """Show the live order book of a product.
+
+    Show the book as a ladder on a terminal, drawn at most ten times a second, or as JSON elsewhere.
+    """
     set_up_logging(log_level, quiet=quiet)
     output = Output(as_json=as_json, quiet=quiet)
     run(_book(product, depth, once, network, url, output), until_stopped=not once)

@@ -23,14 +23,16 @@ from nadows.units import format_x18
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _SECOND_NS: Final = 1_000_000_000
 
 
-@app.command(help="Play a capture or market data through the client's own machines.")
+@app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="From `nadows tail --record`, or market data; .gz or not.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="From `nadows tail --record`, or market data; .gz or not.")
+    ],
     speed: Annotated[
         str, typer.Option("--speed", help="1 is as recorded, 10 ten times as fast, max without waiting.")
     ] = "max",
@@ -45,7 +47,9 @@ def replay(
     quiet: Quiet = False,
     log_level: LogLevelOption = LogLevel.WARNING,
 ) -> None:
-    """Play a file, without a network, and end with counts, gaps, and a hash of the state.
+    """Play a capture or market data through the client's own machines.
+
+    Play a file, without a network, and end with counts, gaps, and a hash of the state.
 
     A whole capture holds the hash of the client that recorded it; ending in another one is a failure.
     """

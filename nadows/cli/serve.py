@@ -24,7 +24,7 @@ from nadows.venue.server import serve as serve_venue
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 class _Switch(StrEnum):
@@ -32,7 +32,7 @@ class _Switch(StrEnum):
     OFF = "off"
 
 
-@app.command(help="Run the simulated venue.")
+@app.command()
 def serve(
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 for any that is free.")] = 0,
     host: Annotated[str, typer.Option("--host", help="Address of this machine to listen on.")] = "127.0.0.1",
@@ -54,7 +54,10 @@ def serve(
     quiet: Quiet = False,
     log_level: LogLevelOption = LogLevel.WARNING,
 ) -> None:
-    """Run until SIGTERM or Ctrl-C; the first line on standard output, once it listens, says where."""
+    """Run the simulated venue.
+
+    Run until SIGTERM or Ctrl-C; the first line on standard output, once it listens, says where.
+    """
     set_up_logging(log_level, quiet=quiet)
     options = VenueOptions(
         host=host,

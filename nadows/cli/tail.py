@@ -40,17 +40,17 @@ from nadows.signing import Signer, Subaccount
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _SECOND_NS: Final = 1_000_000_000
 
 
-@app.command(help="Print events as they come, and record them.")
+@app.command()
 def tail(
     streams: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STREAM]...",
+            metavar="STREAM",
             help="book_depth:ETH, trade:2, latest_candlestick:ETH:60, fill, all ...; "
             "without any: trades and best bid/offer of all products.",
         ),
@@ -78,7 +78,9 @@ def tail(
     quiet: Quiet = False,
     log_level: LogLevelOption = LogLevel.WARNING,
 ) -> None:
-    """Print one line an event: for people on a terminal; elsewhere the venue's JSON with the symbol added.
+    """Print events as they come, and record them.
+
+    Print one line an event: for people on a terminal; elsewhere the venue's JSON with the symbol added.
 
     Lost and restored connections, and books that go out of and into service, are lines too.
     """

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nadows.messages import Stream
     from nadows.network import MAINNET, TESTNET, Network
     from nadows.products import Product, Products
+    from nadows.quotes import Quotes, SpreadTrend
     from nadows.signing import OrderType, SignedOrder, Signer, Subaccount
     from nadows.units import format_x18, from_x18, to_x18
 
@@ -64,6 +65,7 @@ _HOME = {
     "nadows.messages": ("Stream",),
     "nadows.network": ("MAINNET", "TESTNET", "Network"),
     "nadows.products": ("Product", "Products"),
+    "nadows.quotes": ("Quotes", "SpreadTrend"),
     "nadows.signing": ("OrderType", "SignedOrder", "Signer", "Subaccount"),
     "nadows.units": ("format_x18", "from_x18", "to_x18"),
 }
@@ -93,11 +95,13 @@ __all__ = [
     "Product",
     "Products",
     "ProtocolError",
+    "Quotes",
     "Reconnected",
     "Rejected",
     "SignedOrder",
     "Signer",
     "SlowConsumer",
+    "SpreadTrend",
     "Stream",
     "Subaccount",
     "Subscription",

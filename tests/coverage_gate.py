@@ -30,6 +30,7 @@ COMPLETE: Final = (
     "network.py",
     "pacing.py",
     "products.py",
+    "quotes.py",
     "session.py",
     "signing/*.py",
     "units.py",

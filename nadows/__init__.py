@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nadows.account import Account, OrderStatus, Position, TrackedOrder
-    from nadows.book import Book, BookState, Level, Sweep
+    from nadows.book import Book, BookState, Level, Slippage, Sweep
     from nadows.client import Client, connect
     from nadows.delivery import SlowConsumer, Subscription
     from nadows.desk import BookChanged, Disconnected, Reconnected
@@ -42,7 +42,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "nadows.account": ("Account", "OrderStatus", "Position", "TrackedOrder"),
-    "nadows.book": ("Book", "BookState", "Level", "Sweep"),
+    "nadows.book": ("Book", "BookState", "Level", "Slippage", "Sweep"),
     "nadows.client": ("Client", "connect"),
     "nadows.delivery": ("SlowConsumer", "Subscription"),
     "nadows.desk": ("BookChanged", "Disconnected", "Reconnected"),
@@ -100,6 +100,7 @@ __all__ = [
     "Rejected",
     "SignedOrder",
     "Signer",
+    "Slippage",
     "SlowConsumer",
     "SpreadTrend",
     "Stream",

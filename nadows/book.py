@@ -26,7 +26,7 @@ from nadows.errors import BookGap, BookNotLive
 from nadows.messages import BookDepth, MarketLiquidity
 from nadows.units import ONE_X18
 
-__all__ = ["TRANSITIONS", "Book", "BookEvent", "BookState", "Level", "Side", "Sweep"]
+__all__ = ["TRANSITIONS", "Book", "BookEvent", "BookState", "Level", "Side", "Slippage", "Sweep"]
 
 MAX_PENDING: Final = 2_000
 """Updates kept while a snapshot is awaited: 100 s at one batch each 50 ms.
@@ -96,6 +96,17 @@ class Sweep(NamedTuple):
     def avg_price(self) -> int:
         """Average price (x18, rounded down); 0 if nothing fills."""
         return self.notional // self.qty if self.qty else 0
+
+
+class Slippage(NamedTuple):
+    """What a market order of some size would cost against the mid price; both rounded up."""
+
+    price: int
+    """Average price paid above the mid, or received below it (x18)."""
+    bps: int
+    """The same in basis points of the mid price (x18)."""
+    complete: bool
+    """Whether the whole size fits into levels that are known; else the cost is that of the part that does."""
 
 
 class Side:
@@ -391,6 +402,45 @@ class Book:
         near_bids = (level.qty for level in self.bids if 2 * level.price >= twice_mid - reach)
         near_asks = (level.qty for level in self.asks if 2 * level.price <= twice_mid + reach)
         return sum(near_bids), sum(near_asks)
+
+    def imbalance(self, depth: int) -> int | None:
+        """Bid minus ask quantity over their sum, of the best *depth* levels within the known depth.
+
+        Returns:
+            From -1 (only asks) to 1 (only bids), x18, rounded towards 0 so that a mirrored book has the
+            mirrored number; ``None`` if there is no such level on either side.
+
+        Raises:
+            BookNotLive: If the book is SYNCING or STALE.
+        """
+        bids, asks = (sum(level.qty for level in side) for side in self.levels(depth))
+        if not bids + asks:
+            return None
+        share = abs(bids - asks) * ONE_X18 // (bids + asks)
+        return share if bids > asks else -share
+
+    def slippage(self, amount: int) -> Slippage | None:
+        """Say what a market order would cost: *amount* > 0 buys from the asks, < 0 sells to the bids (x18).
+
+        Returns:
+            ``None`` if a side is empty, so that there is no mid, or if *amount* is 0.
+
+        Raises:
+            BookNotLive: If the book is SYNCING or STALE.
+        """
+        bid, ask = self.best_bid, self.best_ask
+        if not bid or not ask or not amount:
+            return None
+        swept = self.sweep(amount)
+        twice_mid = bid.price + ask.price
+        # Twice the cost (10**-36), halved only at the end: a mid between two digits loses nothing.
+        ahead = 2 * swept.notional - twice_mid * swept.qty
+        cost = ahead if amount > 0 else -ahead
+        return Slippage(
+            price=-(-cost // (2 * swept.qty)),
+            bps=-(-cost * 10_000 * ONE_X18 // (twice_mid * swept.qty)),
+            complete=swept.complete,
+        )
 
     def digest(self) -> str:
         """Hash of state, time and every level held (sha-256, hex): equal books have equal digests."""

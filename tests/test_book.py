@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable
+from fractions import Fraction
+from math import ceil, trunc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nadows.book import MAX_PENDING, TRANSITIONS, Book, BookEvent, BookState, Level
+from nadows.book import MAX_PENDING, TRANSITIONS, Book, BookEvent, BookState, Level, Slippage
 from nadows.errors import BookGap, BookNotLive
 from nadows.messages import BookDepth, MarketLiquidity
 from nadows.units import Nanos
@@ -70,6 +72,8 @@ def test_new_book_knows_nothing() -> None:
         lambda: book.levels(1),
         lambda: book.sweep(E18),
         lambda: book.liquidity(E18),
+        lambda: book.imbalance(1),
+        lambda: book.slippage(E18),
     ):
         with pytest.raises(BookNotLive, match="product 4 is STALE"):
             ask()
@@ -330,6 +334,86 @@ def test_questions_about_the_market() -> None:
     assert (5 * E18, 98 * E18, False) == (sold.qty, sold.worst_price, sold.complete)
     assert (3 * E18, E18) == book.liquidity(E18 // 100)
     assert (5 * E18, 3 * E18) == book.liquidity(E18 // 20)
+
+
+@pytest.mark.parametrize(
+    ("depth", "expected"),
+    [
+        pytest.param(0, None, id="nothing looked at"),
+        pytest.param(1, E18 // 2, id="3 against 1"),
+        pytest.param(2, -(E18 // 4), id="3 against 5"),
+        pytest.param(9, E18 // 3, id="10 against 5"),
+    ],
+)
+def test_imbalance(depth: int, expected: int | None) -> None:
+    """The share by which bids outweigh asks among the best levels; negative where asks do."""
+    book = live_book(bids=[(99, 3), (97, 7)], asks=[(101, 1), (102, 4)])
+    if depth == 2:
+        book.apply(update(100, 110, bids=[(98, 0), (97, 0)]))
+
+    assert expected == book.imbalance(depth)
+
+
+def test_imbalance_of_a_side_alone() -> None:
+    """With one side empty the other is all there is; with both empty nothing can be said."""
+    assert E18 == live_book(asks=()).imbalance(5)
+    assert -E18 == live_book(bids=()).imbalance(5)
+    assert live_book(bids=(), asks=()).imbalance(5) is None
+
+
+def test_imbalance_looks_no_deeper_than_is_known() -> None:
+    """Levels below the snapshot's deepest one do not count, whatever was seen there."""
+    book = live_book(depth=2)
+    book.apply(update(100, 110, bids=[(90, 50)]))
+
+    assert 0 == book.imbalance(9)
+
+
+def test_slippage() -> None:
+    """A size costs its average price against the mid, on either side, and says where the book ends."""
+    book = live_book(bids=[(99, 1), (98, 1)], asks=[(101, 1), (104, 3)])
+
+    assert Slippage(price=E18, bps=100 * E18, complete=True) == book.slippage(E18)
+    assert Slippage(price=3 * E18, bps=300 * E18, complete=True) == book.slippage(3 * E18)
+    assert Slippage(price=3 * E18 + E18 // 4, bps=325 * E18, complete=False) == book.slippage(9 * E18)
+    assert Slippage(price=3 * E18 // 2, bps=150 * E18, complete=True) == book.slippage(-2 * E18)
+
+
+def test_slippage_needs_a_mid_and_a_size() -> None:
+    """Without both sides there is nothing to compare with; nothing costs nothing."""
+    assert live_book(bids=()).slippage(E18) is None
+    assert live_book(asks=()).slippage(E18) is None
+    assert live_book().slippage(0) is None
+
+
+quantities = st.lists(st.integers(1, 9), min_size=1, max_size=5)
+
+
+@given(bids=quantities, asks=quantities, amount=st.integers(-60, 60), depth=st.integers(1, 6))
+def test_size_and_weight_are_those_of_fractions(
+    bids: list[int], asks: list[int], amount: int, depth: int
+) -> None:
+    """Slippage is never understated, never off by a whole digit, and the mirrored book mirrors both."""
+    below, above = (
+        [(100 + sign * (i + 1), qty) for i, qty in enumerate(side)] for sign, side in ((-1, bids), (1, asks))
+    )
+    book = live_book(below, above)
+    mirror = live_book([(200 - p, q) for p, q in above], [(200 - p, q) for p, q in below])
+
+    prices = [price for price, qty in (above if amount > 0 else below) for _ in range(qty)][: abs(amount)]
+    found = book.slippage(amount * E18)
+    if found is None:
+        assert amount == 0
+    else:
+        cost = abs(Fraction(sum(prices), len(prices)) - 100)
+        assert (ceil(cost * E18), ceil(cost * 100 * E18)) == (found.price, found.bps)
+        assert (abs(amount) == len(prices)) is found.complete
+    assert found == mirror.slippage(-amount * E18)
+
+    n, m = sum(bids[:depth]), sum(asks[:depth])
+    weight = book.imbalance(depth)
+    assert weight == trunc(Fraction(n - m, n + m) * E18)
+    assert weight == -(mirror.imbalance(depth) or 0)
 
 
 def test_digest_tells_books_apart() -> None:

@@ -24,6 +24,7 @@ COMPLETE: Final = (
     "account.py",
     "book.py",
     "desk.py",
+    "distribution.py",
     "error_codes.py",
     "errors.py",
     "messages/*.py",

@@ -56,7 +56,7 @@ LAYERS: Final = (
         "nadows.signing",
         "nadows.signing.*",
     ),
-    ("nadows.error_codes", "nadows.errors", "nadows.units"),
+    ("nadows.distribution", "nadows.error_codes", "nadows.errors", "nadows.units"),
 )
 
 FIRST_PURE_LAYER: Final = 3

@@ -33,6 +33,7 @@ from nadows.delivery import DEFAULT_MAXLEN, Callback, Router, Subscription
 from nadows.desk import GATEWAY, STREAMS, BookChanged, Desk, DeskEvent, OnReply, checked
 from nadows.errors import ConnectFailed, ConnectionLost, NadowsError, TransportError, UsageError
 from nadows.messages import Query, Reply, Stream
+from nadows.metrics.record import Metrics
 from nadows.network import AUTHENTICATE_WINDOW_MS, CONNECT_TIMEOUT_NS, PING_INTERVAL_NS, Network
 from nadows.pacing import Backoff
 from nadows.products import Product, Products
@@ -108,6 +109,7 @@ async def connect(
     ping_interval_ns: int = PING_INTERVAL_NS,
     seed: int | None = None,
     tap: Tap | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to a venue; the client lives as long as the ``async with`` block.
 
@@ -121,6 +123,7 @@ async def connect(
         ping_interval_ns: Between PING frames on each socket.
         seed: Of the jitter in retries; for reproducible runs.
         tap: Sees every input of the desk; see `nadows.capture`.
+        metrics: Measures this client, and no other.
 
     Raises:
         ConnectFailed: If the first connection cannot be made; later ones are tried again for ever.
@@ -137,6 +140,7 @@ async def connect(
         ping_interval_ns=ping_interval_ns,
         seed=seed,
         tap=tap,
+        metrics=metrics,
     )
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as tasks:
@@ -177,6 +181,7 @@ class Client:
         ping_interval_ns: int,
         seed: int | None,
         tap: Tap | None,
+        metrics: Metrics | None,
     ) -> None:
         self.network = network
         self.signer = signer
@@ -194,6 +199,10 @@ class Client:
         self._connect_timeout_ns = connect_timeout_ns
         self._ping_interval_ns = ping_interval_ns
         self._tap = tap
+        self._metrics = metrics
+        # Chosen once, so that a client without metrics pays nothing for them.
+        self._take_stream_frame = metrics.taking(self.desk) if metrics else self.desk.stream_frame
+        self._hand_over = metrics.delivering(self.router.deliver) if metrics else self.router.deliver
         # A generator of its own: how often a line must be tried again must not change what the desk
         # draws, else a replay, which has no lines, could not repeat the desk's decisions.
         rng = random.Random(seed)
@@ -385,7 +394,11 @@ class Client:
         now_ns = time.monotonic_ns()
         if self._tap is not None:
             self._tap.asked("place", order, now_ns)
+        if self._metrics is not None:
+            on_reply = self._metrics.answering("place_order", (order.digest,), now_ns, on_reply)
         self.desk.place(order, now_ns=now_ns, on_reply=on_reply)
+        if self._metrics is not None:
+            self._metrics.sent("place_order", (order.digest,), now_ns)
         self._write(self._gateway)
 
     async def place_order(self, order: SignedOrder) -> Reply:
@@ -450,7 +463,11 @@ class Client:
         def send(on_reply: OnReply) -> None:
             if self._tap is not None:
                 self._tap.asked("cancel_and_place", both, now_ns)
+            if self._metrics is not None:
+                on_reply = self._metrics.answering("cancel_and_place", (order.digest,), now_ns, on_reply)
             self.desk.cancel_and_place(both, now_ns=now_ns, on_reply=on_reply)
+            if self._metrics is not None:
+                self._metrics.sent("cancel_and_place", (order.digest,), now_ns)
             self._write(self._gateway)
 
         return await self._answer(send)
@@ -554,7 +571,7 @@ class Client:
             await self._reconnect(line)
 
     async def _read(self, line: _Line, socket: Socket) -> None:
-        take = self.desk.stream_frame if line is self._streams else self.desk.gateway_frame
+        take = self._take_stream_frame if line is self._streams else self.desk.gateway_frame
         tap = self._tap
         while True:
             frame = await socket.recv()
@@ -602,7 +619,7 @@ class Client:
 
     def _deliver(self, events: Sequence[DeskEvent]) -> None:
         if events:
-            self.router.deliver(events)
+            self._hand_over(events)
         self._write(self._streams)
         self._write(self._gateway)
 

@@ -290,7 +290,11 @@ class Desk:
 
     def stream_frame(self, frame: str | bytes, now_ns: int) -> list[DeskEvent]:
         """Apply one frame of the subscription socket; return what it means, in order."""
-        self._take(self.streams.frame_received(frame, now_ns), now_ns)
+        return self.stream_events(self.streams.frame_received(frame, now_ns), now_ns)
+
+    def stream_events(self, events: Sequence[Event | SessionEvent], now_ns: int) -> list[DeskEvent]:
+        """Apply what one frame was decoded to: the second half of `stream_frame`, to measure them apart."""
+        self._take(events, now_ns)
         return self._take_news()
 
     def streams_lost(self, reason: str, now_ns: int) -> list[DeskEvent]:

@@ -28,6 +28,8 @@ COMPLETE: Final = (
     "error_codes.py",
     "errors.py",
     "messages/*.py",
+    "metrics/record.py",
+    "metrics/report.py",
     "network.py",
     "pacing.py",
     "products.py",

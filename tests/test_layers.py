@@ -31,6 +31,7 @@ LAYERS: Final = (
         "nadows.embedded",
         "nadows.keys",
         "nadows.metrics",
+        "nadows.metrics.*",
         "nadows.pool",
         "nadows.replay",
         "nadows.rest",
@@ -112,7 +113,17 @@ IMPURE: Final = frozenset(
             "gzip",
         ),
         *("importlib", "platform", "platformdirs", "resource", "mmap"),
-        *("aiohttp", "picows", "uvloop", "websockets", "rich", "typer", "eth_account", "hdrh"),
+        *(
+            "aiohttp",
+            "picows",
+            "uvloop",
+            "websockets",
+            "rich",
+            "typer",
+            "eth_account",
+            "hdrh",
+            "prometheus_client",
+        ),
     }
 )
 IMPURE_CALLS: Final = frozenset({"open", "print", "input", "__import__", "eval", "exec"})

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         VenueError,
     )
     from nadows.messages import Stream
+    from nadows.metrics import Metrics
+    from nadows.metrics.endpoint import log_metrics, serve_metrics
     from nadows.network import MAINNET, TESTNET, Network
     from nadows.products import Product, Products
     from nadows.quotes import Quotes, SpreadTrend
@@ -63,6 +65,8 @@ _HOME = {
         "VenueError",
     ),
     "nadows.messages": ("Stream",),
+    "nadows.metrics": ("Metrics",),
+    "nadows.metrics.endpoint": ("log_metrics", "serve_metrics"),
     "nadows.network": ("MAINNET", "TESTNET", "Network"),
     "nadows.products": ("Product", "Products"),
     "nadows.quotes": ("Quotes", "SpreadTrend"),
@@ -86,6 +90,7 @@ __all__ = [
     "InvalidRequest",
     "Level",
     "MalformedFrame",
+    "Metrics",
     "NadowsError",
     "Network",
     "OrderStatus",
@@ -116,6 +121,8 @@ __all__ = [
     "connect",
     "format_x18",
     "from_x18",
+    "log_metrics",
+    "serve_metrics",
     "to_x18",
 ]
 

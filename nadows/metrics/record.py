@@ -15,7 +15,7 @@ from typing import Final
 from nadows.desk import Desk, DeskEvent, OnReply
 from nadows.distribution import HIGHEST_NS, Distribution
 from nadows.errors import NadowsError, OrderUnknown
-from nadows.messages import EVENTS, Fill, Reply, UnknownEvent
+from nadows.messages import EVENTS, Fill, OrderUpdate, Reply, UnknownEvent
 from nadows.metrics.report import EventCount, Report, Stage
 
 __all__ = ["CONTROL", "MAX_WATCHED", "RATE_SECONDS", "Metrics"]
@@ -211,12 +211,14 @@ class Metrics:
         if series is None:
             series = self._by_type[kind] = self._series.setdefault(_NAMES.get(kind, CONTROL), _Series())
         series.frames.append(frame)
-        if kind is Fill:
-            assert isinstance(event, Fill)
+        if isinstance(event, Fill):
             watched = self._watched.pop(event.order_digest, None)
             if watched is not None:
                 request, sent_ns = watched
                 self._record(self._filled, request, frame[0] - sent_ns)
+        elif isinstance(event, OrderUpdate) and event.reason == "cancelled":
+            # Else the orders of a market maker, of which most are cancelled, would push out those that rest.
+            self._watched.pop(event.digest, None)
         if len(series.frames) >= _FOLD:
             self.overlong += series.fold()
 

@@ -298,6 +298,19 @@ def test_orders_that_never_fill_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) 
     assert 1 == reader.metrics.report().counters["orders_unwatched"]
 
 
+@pytest.mark.parametrize(("reason", "is_watched"), [("placed", True), ("cancelled", False)])
+def test_fill_of_a_cancelled_order_is_not_awaited(reason: str, is_watched: bool) -> None:
+    """An order that is gone makes room; one that rests may still be filled."""
+    reader = Reader(Clock())
+    Orders(reader).send("0x1")
+
+    update = {"type": "order_update", "timestamp": "1", "product_id": 4, "digest": "0x1", "amount": "0"}
+    reader.read(json.dumps(update | {"reason": reason}))
+
+    assert is_watched is ("0x1" in reader.metrics._watched)
+    assert 0 == reader.metrics.report().counters["orders_unwatched"]
+
+
 def test_a_time_above_an_hour_is_an_hour() -> None:
     """The longest waits are kept in the tail and counted; they do not vanish."""
     reader = Reader(Clock())

@@ -8,6 +8,7 @@ maximum and sum are carried.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from math import isqrt
@@ -60,7 +61,7 @@ class Distribution:
     __slots__ = ("_counts", "count", "maximum", "minimum", "total")
 
     def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
+        self._counts: Counter[int] = Counter()
         self.count = 0
         self.minimum = 0
         """Exact; 0 while empty."""
@@ -84,11 +85,15 @@ class Distribution:
         if low < 0 or high > HIGHEST_NS:
             wrong = low if low < 0 else high
             raise UsageError(f"a sample must lie between 0 and {HIGHEST_NS} ns, got {wrong}")
-        counts = self._counts
-        for value in values:
-            shift = value.bit_length() - SUB_BITS
-            index = (shift << _HALF_BITS) + (value >> shift) if shift > 0 else value
-            counts[index] = counts.get(index, 0) + 1
+        # A comprehension and the counter's own loop in C: this is what measuring costs most.
+        self._counts.update(
+            [
+                (shift << _HALF_BITS) + (value >> shift)
+                if (shift := value.bit_length() - SUB_BITS) > 0
+                else value
+                for value in values
+            ]
+        )
         self._extend(low, high)
         self.count += len(values)
         self.total += sum(values)
@@ -97,9 +102,7 @@ class Distribution:
         """Add all samples of *other*; nothing is lost by merging."""
         if not other.count:
             return
-        counts = self._counts
-        for index, count in other._counts.items():
-            counts[index] = counts.get(index, 0) + count
+        self._counts.update(other._counts)
         self._extend(other.minimum, other.maximum)
         self.count += other.count
         self.total += other.total

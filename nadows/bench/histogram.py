@@ -6,6 +6,7 @@ used for its codec alone: its recording is slow, and drops what is out of range.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -67,7 +68,7 @@ class Histogram(Distribution):
                 f"expected {(1, HIGHEST_NS, _DIGITS)}, got {settings}"
             )
         whole = cls()
-        whole._counts = {index: count for index, count in enumerate(coded.counts) if count}
+        whole._counts = Counter({index: count for index, count in enumerate(coded.counts) if count})
         whole.count = sum(whole._counts.values())
         buckets = list(whole.buckets())
         if buckets:

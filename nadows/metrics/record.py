@@ -33,6 +33,9 @@ _SECOND_NS: Final = 10**9
 
 _NAMES: Final[Mapping[type, str]] = {kind: name for name, kind in EVENTS.items()} | {UnknownEvent: "unknown"}
 
+_OF_ORDERS: Final = frozenset({Fill, OrderUpdate})
+"""Types looked at for the orders that are watched."""
+
 _Frame = tuple[int, int, int, int]
 """When a frame was received, decoded, applied, and delivered (ns); the last is -1 if it gave no news."""
 
@@ -59,7 +62,7 @@ class _Series:
         """Move what was noted into the distributions; return how many times did not fit."""
         frames, self.frames = self.frames, []
         self.total += len(frames)
-        self.seconds.update([received // _SECOND_NS for received, _, _, _ in frames])
+        self.seconds.update([frame[0] // _SECOND_NS for frame in frames])
         if len(self.seconds) > 2 * RATE_SECONDS:
             oldest = max(self.seconds) - RATE_SECONDS
             self.seconds = Counter({at: n for at, n in self.seconds.items() if at >= oldest})
@@ -211,16 +214,20 @@ class Metrics:
         if series is None:
             series = self._by_type[kind] = self._series.setdefault(_NAMES.get(kind, CONTROL), _Series())
         series.frames.append(frame)
+        if kind in _OF_ORDERS:
+            self._follow(event, frame[0])
+        if len(series.frames) >= _FOLD:
+            self.overlong += series.fold()
+
+    def _follow(self, event: object, received_ns: int) -> None:
         if isinstance(event, Fill):
             watched = self._watched.pop(event.order_digest, None)
             if watched is not None:
                 request, sent_ns = watched
-                self._record(self._filled, request, frame[0] - sent_ns)
+                self._record(self._filled, request, received_ns - sent_ns)
         elif isinstance(event, OrderUpdate) and event.reason == "cancelled":
             # Else the orders of a market maker, of which most are cancelled, would push out those that rest.
             self._watched.pop(event.digest, None)
-        if len(series.frames) >= _FOLD:
-            self.overlong += series.fold()
 
     def _record(self, by_request: dict[str, Distribution], request: str, time_ns: int) -> None:
         self.overlong += _record(by_request.setdefault(request, Distribution()), [time_ns])

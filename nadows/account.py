@@ -17,7 +17,7 @@ What the streams say, and what follows (protocol.md 2.5):
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -44,14 +44,23 @@ class OrderStatus(enum.Enum):
     """Accepted, nothing filled yet."""
     PARTIALLY_FILLED = "partially_filled"
     FILLED = "filled"
+    PENDING_CANCEL = "pending_cancel"
+    """Open; a request to cancel it is out."""
     CANCELED = "canceled"
     """Gone with something unfilled, on request or by the venue."""
     REJECTED = "rejected"
+    EXPIRED = "expired"
+    """Sent, never answered, and the time is over in which it could have taken effect; it left no trace."""
     UNKNOWN = "unknown"
-    """Sent; the answer is lost. An event or a query settles it, never sending again."""
+    """Its fate is not known: the answer is lost, or it is gone from the venue's book and no event said how.
+
+    An event or a query settles it, never sending again.
+    """
 
 
-FINAL: Final = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED})
+FINAL: Final = frozenset(
+    {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
+)
 """Statuses that no market event leaves."""
 
 
@@ -61,9 +70,15 @@ class OrderEvent(enum.Enum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     ANSWER_LOST = "answer_lost"
+    MISSED = "missed"
+    """It is not open at the venue any more, and no event said why."""
+    CANCEL_SENT = "cancel_sent"
+    CANCEL_FAILED = "cancel_failed"
+    """A request to cancel it was refused, or is known to have had no effect yet."""
     FILLED_SOME = "filled_some"
     FILLED_ALL = "filled_all"
     CANCELED = "canceled"
+    EXPIRED = "expired"
 
 
 _OPEN_EXITS: Final = {
@@ -83,6 +98,21 @@ TRANSITIONS: Final[dict[tuple[OrderStatus, OrderEvent], OrderStatus]] = {
         )
         for event, after in _OPEN_EXITS.items()
     },
+    (OrderStatus.PENDING_CANCEL, OrderEvent.FILLED_ALL): OrderStatus.FILLED,
+    (OrderStatus.PENDING_CANCEL, OrderEvent.CANCELED): OrderStatus.CANCELED,
+    (OrderStatus.PENDING_CANCEL, OrderEvent.CANCEL_FAILED): OrderStatus.NEW,
+    **{
+        (status, OrderEvent.MISSED): OrderStatus.UNKNOWN
+        for status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_CANCEL)
+    },
+    **{
+        (status, OrderEvent.CANCEL_SENT): OrderStatus.PENDING_CANCEL
+        for status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
+    },
+    (OrderStatus.UNKNOWN, OrderEvent.EXPIRED): OrderStatus.EXPIRED,
+    # Whatever was thought of it: an order that is filled in full was not cancelled.
+    (OrderStatus.CANCELED, OrderEvent.FILLED_ALL): OrderStatus.FILLED,
+    (OrderStatus.EXPIRED, OrderEvent.FILLED_ALL): OrderStatus.FILLED,
     (OrderStatus.PENDING_NEW, OrderEvent.ACCEPTED): OrderStatus.NEW,
     (OrderStatus.PENDING_NEW, OrderEvent.REFUSED): OrderStatus.REJECTED,
     (OrderStatus.PENDING_NEW, OrderEvent.ANSWER_LOST): OrderStatus.UNKNOWN,
@@ -96,6 +126,12 @@ TRANSITIONS: Final[dict[tuple[OrderStatus, OrderEvent], OrderStatus]] = {
 
 It is late news about an order that has moved on.
 """
+
+
+_PROOFS: Final = frozenset(
+    {OrderEvent.ACCEPTED, OrderEvent.FILLED_SOME, OrderEvent.FILLED_ALL, OrderEvent.CANCELED}
+)
+"""What can only happen to an order that the venue has."""
 
 
 @dataclass(slots=True)
@@ -125,6 +161,10 @@ class TrackedOrder:
     """Sum over the fills received (x18)."""
     told_qty: int = 0
     """Filled quantity that follows from remaining amounts the venue told (x18)."""
+    is_sent: bool = False
+    """Whether this very client sent it."""
+    is_acked: bool = False
+    """Whether the venue is known to have taken it: by its answer, an event, or a query."""
 
     @property
     def cum_qty(self) -> int:
@@ -149,6 +189,9 @@ class TrackedOrder:
     def on(self, event: OrderEvent) -> bool:
         """Follow the table; return whether the status changed."""
         after = TRANSITIONS.get((self.status, event), self.status)
+        if event is OrderEvent.CANCEL_FAILED and after is OrderStatus.NEW and self.cum_qty:
+            after = OrderStatus.PARTIALLY_FILLED
+        self.is_acked |= event in _PROOFS
         changed = after is not self.status
         self.status = after
         return changed
@@ -227,6 +270,7 @@ class Account:
             qty=abs(amount),
             client_id=client_id,
             sent_ns=now_ns,
+            is_sent=True,
         )
         self.orders[digest] = order
         return order
@@ -244,6 +288,16 @@ class Account:
     def answer_lost(self, digest: str) -> None:
         """No answer came: time-out, or the connection ended."""
         self.orders[digest].on(OrderEvent.ANSWER_LOST)
+
+    def cancel_sent(self, digest: str) -> None:
+        """A request to cancel the order is out; one that nobody here knows is left alone."""
+        if digest in self.orders:
+            self.orders[digest].on(OrderEvent.CANCEL_SENT)
+
+    def cancel_failed(self, digest: str) -> None:
+        """That request was refused, or the order was seen open after it."""
+        if digest in self.orders:
+            self.orders[digest].on(OrderEvent.CANCEL_FAILED)
 
     # -- what the venue said -----------------------------------------------------------------
 
@@ -271,20 +325,48 @@ class Account:
         self._told(order, abs(int(found.unfilled_amount)))
         return order
 
-    def introduce(self, info: SubaccountInfo) -> None:
-        """Learn the balances that no event has told yet (answer to ``subaccount_info``).
+    def reconcile_cancelled(self, found: OrderObject) -> None:
+        """Take an order that the venue has just cancelled, as its answer shows it."""
+        self.reconcile_order(found).on(OrderEvent.CANCELED)
 
-        The answer carries no time: where an event has spoken, it may be the newer of the two and stays.
+    def reconcile_filled(self, digest: str, filled: int) -> None:
+        """Learn how much of an order was filled (x18), from the archive's record of it."""
+        order = self.orders[digest]
+        order.is_acked = True
+        order.told_qty = max(order.told_qty, filled)
+        if order.qty and filled >= order.qty:
+            order.on(OrderEvent.FILLED_ALL)
+
+    def introduce(self, info: SubaccountInfo, skip: Collection[int] = ()) -> bool:
+        """Learn the balances (answer to ``subaccount_info``).
+
+        Args:
+            info: The answer. It carries no time.
+            skip: Products of which an event came while it was on its way: that may be the newer of the two.
+
+        Returns:
+            Whether a balance that was known turned out to be another.
         """
+        drifted = False
         spot = ((each.product_id, each.balance.amount, 0) for each in info.spot_balances)
         perp = (
             (each.product_id, each.balance.amount, each.balance.v_quote_balance)
             for each in info.perp_balances
         )
         for product_id, amount, v_quote in (*spot, *perp):
-            if amount or v_quote:
-                told = Position(product_id, int(amount), int(v_quote), timestamp=0)
-                self.positions.setdefault((product_id, False), told)
+            held = self.positions.get((product_id, False))
+            if product_id in skip or (held is None and not (amount or v_quote)):
+                continue
+            # An event that names a later time than the last one known is news all the same.
+            known_ns = held.timestamp if held else 0
+            told = Position(product_id, int(amount), int(v_quote), timestamp=known_ns)
+            drifted |= held is not None and held.amount != told.amount
+            self.positions[product_id, False] = told
+        return drifted
+
+    def has_seen(self, key: tuple[int, str]) -> bool:
+        """Whether this fill, by `Fill.key`, was received."""
+        return key in self._seen
 
     def position(self, product_id: int, *, isolated: bool = False) -> int:
         """Signed amount held (x18), 0 if nothing was ever heard."""
@@ -302,7 +384,7 @@ class Account:
             yield (
                 f"order {digest} {order.product_id} {order.is_buy} {order.price} {order.qty} "
                 f"{order.client_id} {order.status.value} {order.updated} {order.notional} {order.fees} "
-                f"{order.filled_qty} {order.told_qty} {order.reason!r}"
+                f"{order.filled_qty} {order.told_qty} {order.is_acked} {order.reason!r}"
             )
         for key, position in sorted(self.positions.items()):
             yield f"position {key} {position.amount} {position.v_quote} {position.timestamp}"

@@ -313,6 +313,11 @@ class Book:
         else:
             self._break(None)
 
+    def distrust(self) -> None:
+        """Give up a LIVE book that was found to differ from the venue's; the chain of updates goes on."""
+        self.gaps += 1
+        self._move(BookEvent.BROKEN)
+
     # -- what it knows -----------------------------------------------------------------------
 
     @property

@@ -10,7 +10,8 @@
             ...
 
 Nothing is decided here. Each socket has one reader that gives frames to the desk, writes what the desk wants
-to say, and delivers what the desk makes of them; when a socket is lost, the reader connects again.
+to say, and delivers what the desk makes of them; when to connect again, to probe and to give up is decided
+by the line's `Lifeline`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final, Protocol
@@ -30,14 +31,15 @@ from nadows import messages
 from nadows.account import Account
 from nadows.book import Book, BookState
 from nadows.delivery import DEFAULT_MAXLEN, Callback, Router, Subscription
-from nadows.desk import GATEWAY, STREAMS, BookChanged, Desk, DeskEvent, OnReply, checked
+from nadows.desk import ARCHIVE, GATEWAY, STREAMS, BookChanged, Desk, DeskEvent, OnReply, checked
 from nadows.errors import ConnectFailed, ConnectionLost, NadowsError, TransportError, UsageError
+from nadows.lifecycle import Do, Lifeline, LifeOptions, LifeState
 from nadows.messages import Query, Reply, Stream
 from nadows.metrics.record import Metrics
 from nadows.network import AUTHENTICATE_WINDOW_MS, CONNECT_TIMEOUT_NS, PING_INTERVAL_NS, Network
-from nadows.pacing import Backoff
 from nadows.products import Product, Products
-from nadows.session import AuthRefused, Overdue, Pong, Restored, Subscribed, SubscribeRefused
+from nadows.rest import Rest
+from nadows.session import AuthRefused, LineState, Pong, Restored, Subscribed, SubscribeRefused
 from nadows.signing import (
     Appendix,
     OrderType,
@@ -61,8 +63,8 @@ NEVER_S: Final = 2**32 - 1
 """The expiration that the venue's own clients use for an order that does not expire (s)."""
 _TICK_S: Final = 0.05
 """How often deadlines are looked at; the shortest one that matters, a snapshot's retry, is 100 ms."""
-_BACKOFF_BASE_NS: Final = 250_000_000
-_BACKOFF_CAP_NS: Final = 10_000_000_000
+_STOP_S: Final = 0.8
+"""How long a stop may wait for the venue's side of the closing handshakes."""
 
 _log = logging.getLogger("nadows")
 
@@ -110,6 +112,7 @@ async def connect(
     seed: int | None = None,
     tap: Tap | None = None,
     metrics: Metrics | None = None,
+    life: LifeOptions | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to a venue; the client lives as long as the ``async with`` block.
 
@@ -124,6 +127,7 @@ async def connect(
         seed: Of the jitter in retries; for reproducible runs.
         tap: Sees every input of the desk; see `nadows.capture`.
         metrics: Measures this client, and no other.
+        life: How lines are connected, probed and given up.
 
     Raises:
         ConnectFailed: If the first connection cannot be made; later ones are tried again for ever.
@@ -141,6 +145,7 @@ async def connect(
         seed=seed,
         tap=tap,
         metrics=metrics,
+        life=life,
     )
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as tasks:
@@ -159,12 +164,13 @@ async def connect(
 class _Line:
     """One socket's name, address, and how the desk is told about it."""
 
-    def __init__(self, name: str, url: str, rng: random.Random) -> None:
+    def __init__(self, name: str, url: str, life: Lifeline) -> None:
         self.name = name
         self.url = url
         self.socket: Socket | None = None
-        self.backoff = Backoff(rng, base_ns=_BACKOFF_BASE_NS, cap_ns=_BACKOFF_CAP_NS)
-        self.connects = 0
+        self.life = life
+        self.was_cut = False
+        """Whether its end was our own doing, for lack of an answer."""
 
 
 class Client:
@@ -182,6 +188,7 @@ class Client:
         seed: int | None,
         tap: Tap | None,
         metrics: Metrics | None,
+        life: LifeOptions | None,
     ) -> None:
         self.network = network
         self.signer = signer
@@ -206,9 +213,11 @@ class Client:
         # A generator of its own: how often a line must be tried again must not change what the desk
         # draws, else a replay, which has no lines, could not repeat the desk's decisions.
         rng = random.Random(seed)
-        self._streams = _Line(STREAMS, network.subscribe, rng)
-        self._gateway = _Line(GATEWAY, network.ws if serial else network.ws_v2, rng)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._streams = _Line(STREAMS, network.subscribe, Lifeline(rng, life))
+        self._gateway = _Line(GATEWAY, network.ws if serial else network.ws_v2, Lifeline(rng, life))
+        self._rest: Rest | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._subscriptions: list[Subscription] = []
 
     # -- state --------------------------------------------------------------------------------
@@ -220,13 +229,26 @@ class Client:
             raise UsageError("there is no account: connect with a signer")
         return self.desk.account
 
+    @property
+    def lines(self) -> dict[str, LifeState]:
+        """Where each connection stands, by its name."""
+        return {line.name: line.life.state for line in (self._streams, self._gateway)}
+
     def stats(self) -> dict[str, int]:
         """Everything that is counted, by name."""
         desk = self.desk
         books = desk.books.values()
         return {
-            "stream_connects": self._streams.connects,
-            "gateway_connects": self._gateway.connects,
+            "stream_connects": self._streams.life.connects,
+            "stream_connects_failed": self._streams.life.failures,
+            "stream_probes": self._streams.life.probes,
+            "stream_cuts": self._streams.life.cuts,
+            "gateway_connects": self._gateway.life.connects,
+            "gateway_connects_failed": self._gateway.life.failures,
+            "gateway_probes": self._gateway.life.probes,
+            "gateway_cuts": self._gateway.life.cuts,
+            "overdue": desk.overdue,
+            "throttled": desk.throttled,
             "stream_malformed": desk.streams.malformed,
             "stream_strays": desk.streams.strays,
             "gateway_malformed": desk.gateway.malformed,
@@ -237,7 +259,14 @@ class Client:
             "book_updates": sum(book.updates for book in books),
             "book_gaps": sum(book.gaps for book in books),
             "book_repeats": sum(book.repeats for book in books),
-            "account_introductions_failed": desk.failed_introductions,
+            "book_audits": desk.bookkeeper.audits,
+            "book_drifts": desk.bookkeeper.drifts,
+            "late_fills": desk.recovery.late_fills if desk.recovery else 0,
+            "held_fills": desk.recovery.held if desk.recovery else 0,
+            "reconciliations": desk.recovery.passes if desk.recovery else 0,
+            "reconciliations_failed": desk.recovery.failures if desk.recovery else 0,
+            "balance_drifts": desk.recovery.drifts if desk.recovery else 0,
+            "orders_in_doubt": desk.recovery.in_doubt if desk.recovery else 0,
             "duplicate_fills": desk.account.duplicate_fills if desk.account else 0,
             "callback_errors": self.router.callback_errors,
         }
@@ -427,7 +456,9 @@ class Client:
             [digest for _, digest in orders],
             self._nonce(),
         )
-        return await self._cancel("cancel_orders", cancel.frame, cancel.signature)
+        return await self._cancel(
+            "cancel_orders", cancel.frame, cancel.signature, tuple(digest for _, digest in orders)
+        )
 
     async def cancel_product_orders(self, *products: str | int) -> messages.CancelledOrders:
         """Cancel every open order of these products; of all products, if none are named.
@@ -503,12 +534,15 @@ class Client:
             own = self.subaccount.hex
             for stream in (Stream.order_update(own), Stream.fill(own), Stream.position_change(own)):
                 self._ask("subscribe", stream)
+        self._group, self._rest = tasks, Rest(self.desk.timings.archive_ns * 9 // 10)
         watch = self.events()
         try:
             for line in (self._gateway, self._streams):
+                line.life.start(time.monotonic_ns())
+                line.life.tick(time.monotonic_ns())
                 await self._open(line)
-                self._tasks.append(tasks.create_task(self._run(line), name=f"nadows {line.name}"))
-            self._tasks.append(tasks.create_task(self._tick(), name="nadows tick"))
+                self._spawn(self._run(line), line.name)
+            self._spawn(self._tick(), "tick")
             await self._check_chain()
             symbols: messages.Symbols = await self.query(messages.SymbolsQuery())
             self.products = Products.from_symbols(symbols.symbols.values())
@@ -537,26 +571,42 @@ class Client:
 
         await self._next(watch, settled)
 
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        assert self._group is not None
+        task = self._group.create_task(work, name=f"nadows {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _stop(self) -> None:
-        for task in self._tasks:
+        for task in tuple(self._tasks):
             task.cancel()
         for subscription in tuple(self._subscriptions):
             subscription.close()
-        sockets = [line.socket for line in (self._streams, self._gateway) if line.socket is not None]
-        await asyncio.gather(*(socket.close() for socket in sockets))
+        lines = (self._streams, self._gateway)
+        for line in lines:
+            line.life.stop()
+        sockets = [line.socket for line in lines if line.socket is not None]
+        closing = [asyncio.ensure_future(socket.close()) for socket in sockets]
+        if closing:
+            await asyncio.wait(closing, timeout=_STOP_S)
+        for socket in sockets:
+            socket.abort()
+        await asyncio.gather(*closing)
+        if self._rest is not None:
+            await self._rest.close()
 
     # -- inside: the lines --------------------------------------------------------------------
 
     async def _open(self, line: _Line) -> None:
-        socket = await open_socket(
+        line.socket = await open_socket(
             line.url, connect_timeout_ns=self._connect_timeout_ns, ping_interval_ns=self._ping_interval_ns
         )
-        line.socket = socket
-        line.connects += 1
+        line.was_cut = False
         now_ns = time.monotonic_ns()
+        is_streams = line is self._streams
+        line.life.opened(now_ns, keyed=is_streams and self.signer is not None)
         if self._tap is not None:
             self._tap.connected(line.name, now_ns)
-        is_streams = line is self._streams
         self._deliver(
             self.desk.streams_connected(now_ns) if is_streams else self.desk.gateway_connected(now_ns)
         )
@@ -567,7 +617,7 @@ class Client:
             try:
                 await self._read(line, line.socket)
             except ConnectionLost as lost:
-                await self._lost(line, str(lost))
+                self._lost(line, lost)
             await self._reconnect(line)
 
     async def _read(self, line: _Line, socket: Socket) -> None:
@@ -576,13 +626,15 @@ class Client:
         while True:
             frame = await socket.recv()
             now_ns = time.monotonic_ns()
+            line.life.heard(now_ns)
             if tap is not None:
                 tap.frame(line.name, frame, now_ns)
             self._deliver(take(frame, now_ns))
 
-    async def _lost(self, line: _Line, reason: str) -> None:
+    def _lost(self, line: _Line, lost: ConnectionLost) -> None:
         line.socket = None
-        now_ns = time.monotonic_ns()
+        now_ns, reason = time.monotonic_ns(), str(lost)
+        line.life.lost(now_ns, clean=lost.is_known and not line.was_cut)
         if self._tap is not None:
             self._tap.lost(line.name, reason, now_ns)
         _log.warning("%s line lost: %s", line.name, reason)
@@ -592,36 +644,80 @@ class Client:
         )
 
     async def _reconnect(self, line: _Line) -> None:
-        line.backoff.reset()
-        while True:
-            await asyncio.sleep(line.backoff.next() / 10**9)
+        while line.socket is None:
+            due_ns = line.life.next_deadline()
+            assert due_ns is not None
+            await asyncio.sleep(max(due_ns - time.monotonic_ns(), 0) / 10**9)
+            if Do.OPEN not in line.life.tick(time.monotonic_ns()):
+                continue
             try:
                 await self._open(line)
             except ConnectFailed as failed:
+                line.life.failed(time.monotonic_ns(), failed.retry_after_ns)
                 _log.warning("%s line: %s; trying again", line.name, failed)
-            else:
-                return
+
+    def _cut(self, line: _Line, reason: str) -> None:
+        if line.socket is not None:
+            _log.warning("%s line given up: %s", line.name, reason)
+            line.was_cut = True
+            line.socket.abort()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
             now_ns = time.monotonic_ns()
+            for line in (self._streams, self._gateway):
+                if line.socket is not None:
+                    self._tend_line(line, now_ns)
             due = self.desk.next_deadline()
-            if due is None or now_ns < due:
-                continue
-            if self._tap is not None:
-                self._tap.tick(now_ns)
-            events = self.desk.tick(now_ns)
-            self._deliver(events)
-            if any(isinstance(event, Overdue) for event in events) and self._streams.socket is not None:
-                # Not acknowledged in time: only a new connection makes sure what the venue sends.
-                await self._streams.socket.close()
+            if due is not None and now_ns >= due:
+                if self._tap is not None:
+                    self._tap.tick(now_ns)
+                self._deliver(self.desk.tick(now_ns))
+
+    def _tend_line(self, line: _Line, now_ns: int) -> None:
+        for what in line.life.tick(now_ns):
+            if what is Do.CUT:
+                self._cut(line, "nothing came, not even an answer")
+            elif line is self._streams:
+                self._note("ping", None, now_ns)
+                self.desk.streams.ping(now_ns)
+                self._write(line)
+            else:
+                self._query(messages.StatusQuery(), _ignore)
 
     def _deliver(self, events: Sequence[DeskEvent]) -> None:
         if events:
             self._hand_over(events)
         self._write(self._streams)
         self._write(self._gateway)
+        for body in self.desk.archive_requests():
+            self._spawn(self._ask_archive(body), "archive")
+        cuts = self.desk.lines_to_cut()
+        for line, session_state in (
+            (self._streams, self.desk.streams.state),
+            (self._gateway, LineState.LIVE if self.desk.gateway.is_up else LineState.DOWN),
+        ):
+            line.life.follow(session_state, time.monotonic_ns())
+            if line.name in cuts:
+                self._cut(line, cuts[line.name])
+
+    async def _ask_archive(self, body: bytes) -> None:
+        assert self._rest is not None
+        tap = self._tap
+        try:
+            answer = await self._rest.post(self.network.archive, body)
+        except ConnectionLost as lost:
+            now_ns, reason = time.monotonic_ns(), str(lost)
+            if tap is not None:
+                tap.lost(ARCHIVE, reason, now_ns)
+            _log.warning("archive: %s", reason)
+            self._deliver(self.desk.archive_lost(reason, now_ns))
+            return
+        now_ns = time.monotonic_ns()
+        if tap is not None:
+            tap.frame(ARCHIVE, answer, now_ns)
+        self._deliver(self.desk.archive_frame(answer, now_ns))
 
     def _write(self, line: _Line) -> None:
         session = self.desk.streams if line is self._streams else self.desk.gateway
@@ -659,12 +755,19 @@ class Client:
         self.desk.query(query, now_ns=now_ns, on_reply=on_reply)
         self._write(self._gateway)
 
-    async def _cancel(self, kind: str, frame: bytes, signature: str) -> messages.CancelledOrders:
+    async def _cancel(
+        self, kind: str, frame: bytes, signature: str, cancels: tuple[str, ...] = ()
+    ) -> messages.CancelledOrders:
         def send(on_reply: OnReply) -> None:
             now_ns = time.monotonic_ns()
-            self._note("execute", (f"execute_{kind}", signature), now_ns)
+            self._note("execute", (f"execute_{kind}", signature, *cancels), now_ns)
             self.desk.execute(
-                frame, request_type=f"execute_{kind}", signature=signature, now_ns=now_ns, on_reply=on_reply
+                frame,
+                request_type=f"execute_{kind}",
+                signature=signature,
+                cancels=cancels,
+                now_ns=now_ns,
+                on_reply=on_reply,
             )
             self._write(self._gateway)
 
@@ -706,6 +809,10 @@ class Client:
         self.router.remove(subscription.put)
         if subscription in self._subscriptions:
             self._subscriptions.remove(subscription)
+
+
+def _ignore(reply: Reply | NadowsError) -> None:
+    """Take an answer that only had to come."""
 
 
 def _check_increments(product: Product, amount: int, price: int) -> None:

@@ -10,61 +10,68 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from nadows import messages
 from nadows.account import Account
-from nadows.book import Book, BookState
-from nadows.errors import NadowsError, OrderUnknown, TransportError, venue_error
-from nadows.messages import (
-    BookDepth,
-    Event,
-    Fill,
-    MarketLiquidity,
-    OrderUpdate,
-    PositionChange,
-    Query,
-    Reply,
-    Stream,
-)
-from nadows.pacing import Backoff
+from nadows.book import Book
+from nadows.bookkeeping import BookChanged, BookDrifted, BookGapped, Bookkeeper, BookNews
+from nadows.errors import MalformedFrame, OrderUnknown, TransportError
+from nadows.messages import BookDepth, Event, Fill, OrderUpdate, PositionChange, Query, Reply, Stream
+from nadows.pacing import IP_QUERY_LIMITS, Window, WindowLimit
+from nadows.recovery import FillsBackfilled, OrderSettled, Recovery, RecoveryNews
 from nadows.session import (
     Answer,
     Authenticator,
+    AuthRefused,
     GatewaySession,
-    LineState,
     Lost,
+    OnReply,
+    Overdue,
     Restored,
     SessionEvent,
     StreamSession,
     Subscribed,
     SubscribeRefused,
+    checked,
 )
 from nadows.signing import SignedCancelAndPlace, SignedOrder
+from nadows.timings import Timings
 
 __all__ = [
+    "ARCHIVE",
+    "GATEWAY",
     "SNAPSHOT_DEPTH",
+    "STREAMS",
     "BookChanged",
+    "BookDrifted",
+    "BookGapped",
     "Desk",
     "DeskEvent",
     "Disconnected",
+    "FillsBackfilled",
     "OnReply",
+    "OrderSettled",
     "Reconnected",
+    "Throttled",
     "checked",
 ]
 
 SNAPSHOT_DEPTH: Final = 100
 """Levels a side that ``market_liquidity`` gives at most. Source: protocol.md 5.1."""
-REQUEST_TIMEOUT_NS: Final = 10_000_000_000
-_SNAPSHOT_RETRY_NS: Final = 100_000_000
-_SNAPSHOT_RETRY_CAP_NS: Final = 5_000_000_000
-
 
 STREAMS: Final = "subscriptions"
 GATEWAY: Final = "gateway"
 """Names of the two lines in `Disconnected` and `Reconnected`."""
+ARCHIVE: Final = "archive"
+"""Name under which a tap sees the archive's answers, in the order of the requests."""
+
+_RATE_LIMITED: Final = 1000
+_OWN_QUERIES: Final = (Window(IP_QUERY_LIMITS[0].weight // 2, IP_QUERY_LIMITS[0].span_ns),)
+"""Share of the address's limit that goes into questions of the client's own; the rest is the user's."""
+_CANCELS: Final = ("execute_cancel_orders", "execute_cancel_product_orders")
 
 
 class Disconnected(NamedTuple):
@@ -81,28 +88,14 @@ class Reconnected(NamedTuple):
     downtime_ns: int
 
 
-class BookChanged(NamedTuple):
-    """A book went to another state; prices are known only while it is LIVE."""
+class Throttled(NamedTuple):
+    """The venue said that there were too many requests; told once until it answers again."""
 
-    product_id: int
-    state: BookState
-
-
-DeskEvent = Event | SessionEvent | Disconnected | Reconnected | BookChanged
-
-OnReply = Callable[[Reply | NadowsError], None]
-"""Receives the answer to a request, or why there is none; called exactly once."""
+    line: str
+    text: str
 
 
-@dataclass(slots=True)
-class _Snapshots:
-    """When to ask for the snapshot of one book."""
-
-    retry: Backoff
-    connection: int = 0
-    """Counts connections, so that an answer asked for before the present one is not taken."""
-    in_flight: bool = False
-    not_before_ns: int = 0
+DeskEvent = Event | SessionEvent | Disconnected | Reconnected | Throttled | BookNews | RecoveryNews
 
 
 @dataclass(slots=True)
@@ -110,6 +103,9 @@ class _Waiting:
     on_reply: OnReply
     digests: tuple[str, ...] = ()
     """Orders that the request places."""
+    cancels: tuple[str, ...] = ()
+    """Orders that it cancels."""
+    request_type: str = ""
     is_query: bool = False
 
 
@@ -129,6 +125,7 @@ class Desk:
         serial: Speak to the serial gateway (``/v1/ws``).
         rng: Source of jitter, for this desk alone: a replay repeats its draws.
         snapshot_depth: Levels a side to ask for, and so how deep a snapshot proves the book.
+        timings: How long to wait for what.
     """
 
     def __init__(
@@ -139,23 +136,45 @@ class Desk:
         serial: bool = False,
         rng: random.Random,
         snapshot_depth: int = SNAPSHOT_DEPTH,
+        timings: Timings | None = None,
     ) -> None:
-        self.streams = StreamSession(authenticate)
+        self.timings = timings or Timings()
+        self.streams = StreamSession(authenticate, ack_timeout_ns=self.timings.ack_ns)
         self.gateway = GatewaySession(serial=serial)
-        self.books: dict[int, Book] = {}
         self.account = Account(subaccount) if subaccount is not None else None
-        self.snapshots = 0
-        """Snapshots asked for."""
-        self.failed_snapshots = 0
-        """Snapshots that could not be used: refused, lost, broken, or too old to join the updates."""
-        self.failed_introductions = 0
-        """Answers about the account's balances that could not be used."""
-        self._rng = rng
-        self._snapshot_depth = snapshot_depth
-        self._snapshots: dict[int, _Snapshots] = {}
+        self.throttled = 0
+        """Times that the venue began to say that there were too many requests."""
+        self.overdue = 0
+        """Acknowledgements and answers that did not come in time."""
         self._waiting: dict[int, _Waiting] = {}
         self._down = {STREAMS: _Downtime(), GATEWAY: _Downtime()}
         self._news: list[DeskEvent] = []
+        self._cuts: dict[str, str] = {}
+        self._now_ns = 0
+        self._own_limit = WindowLimit(_OWN_QUERIES)
+        self._calm_until_ns = 0
+        self._calm_ns = 0
+        self.bookkeeper = Bookkeeper(
+            self._ask, self._news_of, self._has_depth, rng, snapshot_depth, self.timings
+        )
+        self.recovery = (
+            Recovery(self.account, self._ask_weighed, self._news_of, self.timings) if self.account else None
+        )
+
+    @property
+    def books(self) -> dict[int, Book]:
+        """By product id."""
+        return self.bookkeeper.books
+
+    @property
+    def snapshots(self) -> int:
+        """Snapshots asked for."""
+        return self.bookkeeper.snapshots
+
+    @property
+    def failed_snapshots(self) -> int:
+        """Snapshots that could not be used: refused, lost, broken, or too old to join the updates."""
+        return self.bookkeeper.failed_snapshots
 
     # -- intentions ---------------------------------------------------------------------------
 
@@ -164,11 +183,7 @@ class Desk:
         new = self.streams.subscribe(stream, now_ns)
         product = stream.product_id
         if new and stream.type == "book_depth" and isinstance(product, int):
-            book = self.books.setdefault(product, Book(product))
-            retry = Backoff(self._rng, base_ns=_SNAPSHOT_RETRY_NS, cap_ns=_SNAPSHOT_RETRY_CAP_NS)
-            self._snapshots[product] = _Snapshots(retry)
-            if self.streams.is_connected:
-                book.subscribed()
+            self.bookkeeper.add(product, connected=self.streams.is_connected)
         return new
 
     def unsubscribe(self, stream: Stream, now_ns: int) -> bool:
@@ -188,7 +203,8 @@ class Desk:
         on_reply: OnReply,
         client_id: int | None = None,
         digests: tuple[str, ...] = (),
-        timeout_ns: int = REQUEST_TIMEOUT_NS,
+        cancels: tuple[str, ...] = (),
+        timeout_ns: int | None = None,
     ) -> None:
         """Send a signed request.
 
@@ -201,7 +217,8 @@ class Desk:
                 `TransportError` when nothing was sent.
             client_id: The ``id`` in the frame, if there is one.
             digests: Orders that the request places; the account follows them.
-            timeout_ns: How long to wait.
+            cancels: Orders that it cancels.
+            timeout_ns: How long to wait; as the desk's timings say, if ``None``.
 
         Raises:
             UsageError: If the gateway is not connected; nothing was sent.
@@ -211,12 +228,15 @@ class Desk:
             request_type=request_type,
             signature=signature,
             client_id=client_id,
-            deadline_ns=now_ns + timeout_ns,
+            deadline_ns=now_ns + (timeout_ns or self.timings.request_ns),
         )
-        self._waiting[ticket] = _Waiting(on_reply, digests)
+        self._waiting[ticket] = _Waiting(on_reply, digests, cancels, request_type)
+        if self.account is not None:
+            for digest in cancels:
+                self.account.cancel_sent(digest)
 
     def place(
-        self, order: SignedOrder, *, now_ns: int, on_reply: OnReply, timeout_ns: int = REQUEST_TIMEOUT_NS
+        self, order: SignedOrder, *, now_ns: int, on_reply: OnReply, timeout_ns: int | None = None
     ) -> None:
         """Send a signed order and follow it in the account. Raises as `execute`."""
         self._follow(order, now_ns)
@@ -237,7 +257,7 @@ class Desk:
         *,
         now_ns: int,
         on_reply: OnReply,
-        timeout_ns: int = REQUEST_TIMEOUT_NS,
+        timeout_ns: int | None = None,
     ) -> None:
         """Send a replacement and follow the new order in the account. Raises as `execute`."""
         self._follow(both.order, now_ns)
@@ -250,6 +270,7 @@ class Desk:
             now_ns=now_ns,
             on_reply=on_reply,
             digests=(both.order.digest,),
+            cancels=tuple(both.cancel.digests),
             timeout_ns=timeout_ns,
         )
 
@@ -265,28 +286,23 @@ class Desk:
                 now_ns=now_ns,
             )
 
-    def query(
-        self, query: Query, *, now_ns: int, on_reply: OnReply, timeout_ns: int = REQUEST_TIMEOUT_NS
-    ) -> None:
+    def query(self, query: Query, *, now_ns: int, on_reply: OnReply, timeout_ns: int | None = None) -> None:
         """Send a query. Raises `UsageError` if the gateway is not connected."""
-        ticket = self.gateway.query(query, deadline_ns=now_ns + timeout_ns)
-        self._waiting[ticket] = _Waiting(on_reply, is_query=True)
+        ticket = self.gateway.query(query, deadline_ns=now_ns + (timeout_ns or self.timings.request_ns))
+        request_type = f"query_{messages.query_type(query)}"
+        self._waiting[ticket] = _Waiting(on_reply, request_type=request_type, is_query=True)
 
     # -- the subscription line ----------------------------------------------------------------
 
     def streams_connected(self, now_ns: int) -> list[DeskEvent]:
         """The subscription socket is open."""
+        self._now_ns = now_ns
         restored = self.streams.connection_made(now_ns)
-        for product, snapshots in self._snapshots.items():
-            snapshots.connection += 1
-            snapshots.in_flight = False
-            snapshots.retry.reset()
-            snapshots.not_before_ns = 0
-            # From here on every update is kept, also those that come before the acknowledgement.
-            self.books[product].subscribed()
-            self._news.append(BookChanged(product, BookState.SYNCING))
+        self.bookkeeper.connected()
+        if self.recovery is not None:
+            self.recovery.begun(now_ns)
         self._take(restored, now_ns)
-        return self._take_news()
+        return self._tended(now_ns)
 
     def stream_frame(self, frame: str | bytes, now_ns: int) -> list[DeskEvent]:
         """Apply one frame of the subscription socket; return what it means, in order."""
@@ -294,16 +310,18 @@ class Desk:
 
     def stream_events(self, events: Sequence[Event | SessionEvent], now_ns: int) -> list[DeskEvent]:
         """Apply what one frame was decoded to: the second half of `stream_frame`, to measure them apart."""
+        self._now_ns = now_ns
         self._take(events, now_ns)
         return self._take_news()
 
     def streams_lost(self, reason: str, now_ns: int) -> list[DeskEvent]:
         """The subscription socket is gone: every book is STALE."""
+        self._now_ns = now_ns
+        self._cuts.pop(STREAMS, None)
         self.streams.connection_lost(now_ns)
-        for book in self.books.values():
-            if book.state is not BookState.STALE:
-                book.lost()
-                self._news.append(BookChanged(book.product_id, book.state))
+        self.bookkeeper.lost()
+        if self.recovery is not None:
+            self.recovery.lost()
         self._lost(STREAMS, reason, now_ns)
         return self._take_news()
 
@@ -311,40 +329,77 @@ class Desk:
 
     def gateway_connected(self, now_ns: int) -> list[DeskEvent]:
         """The gateway socket is open."""
+        self._now_ns = now_ns
         self.gateway.connection_made(now_ns)
+        self.bookkeeper.is_up = True
+        if self.recovery is not None:
+            self.recovery.gateway_connected(now_ns)
         self._back(GATEWAY, now_ns)
-        self._introduce_account(now_ns)
-        self._ask_snapshots(now_ns)
-        return self._take_news()
+        return self._tended(now_ns)
 
     def gateway_frame(self, frame: str | bytes, now_ns: int) -> list[DeskEvent]:
         """Hand an answer to whoever asked."""
+        self._now_ns = now_ns
         for answer in self.gateway.frame_received(frame, now_ns):
             self._answered(answer)
-        self._ask_snapshots(now_ns)
-        return self._take_news()
+        return self._tended(now_ns)
 
     def gateway_lost(self, reason: str, now_ns: int) -> list[DeskEvent]:
         """The gateway socket is gone: what was in flight is unknown."""
+        self._now_ns = now_ns
+        self._cuts.pop(GATEWAY, None)
+        self.bookkeeper.is_up = False
+        if self.recovery is not None:
+            self.recovery.gateway_lost()
         for lost in self.gateway.connection_lost(now_ns):
             self._unanswered(lost)
         self._lost(GATEWAY, reason, now_ns)
         return self._take_news()
 
+    def lines_to_cut(self) -> dict[str, str]:
+        """Return, and forget, the lines that are not to be trusted any more, and why: close them now."""
+        cuts, self._cuts = self._cuts, {}
+        return cuts
+
+    # -- the archive --------------------------------------------------------------------------
+
+    def archive_requests(self) -> list[bytes]:
+        """Take what is to be posted to the archive now: at most one request until its answer is told."""
+        return self.recovery.requests() if self.recovery is not None else []
+
+    def archive_frame(self, body: bytes, now_ns: int) -> list[DeskEvent]:
+        """The archive answered, whatever it said."""
+        self._now_ns = now_ns
+        if self.recovery is not None:
+            self.recovery.archive_answered(body, now_ns)
+        return self._tended(now_ns)
+
+    def archive_lost(self, reason: str, now_ns: int) -> list[DeskEvent]:
+        """The request that is out will not be answered."""
+        self._now_ns = now_ns
+        if self.recovery is not None:
+            self.recovery.archive_lost(now_ns)
+        return self._tended(now_ns)
+
     # -- time ---------------------------------------------------------------------------------
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to do (ns, monotonic), ``None`` if nothing is due ever."""
-        due = [self.streams.next_deadline(), self.gateway.next_deadline(), self._next_snapshot()]
+        due = [self.streams.next_deadline(), self.gateway.next_deadline(), self.bookkeeper.next_deadline()]
+        if self.recovery is not None:
+            due.append(self.recovery.next_deadline())
         return min((at for at in due if at is not None), default=None)
 
     def tick(self, now_ns: int) -> list[DeskEvent]:
         """Do what is due."""
-        self._news += self.streams.tick(now_ns)
+        self._now_ns = now_ns
+        self._take(self.streams.tick(now_ns), now_ns)
         for lost in self.gateway.tick(now_ns):
             self._unanswered(lost)
-        self._ask_snapshots(now_ns)
-        return self._take_news()
+            self.overdue += 1
+            if lost.is_query:
+                self._cuts[GATEWAY] = f"{lost.request_type}: {lost.reason}"
+        return self._tended(now_ns)
 
     # -- what it knows ------------------------------------------------------------------------
 
@@ -368,48 +423,64 @@ class Desk:
 
     # -- inside: events -----------------------------------------------------------------------
 
+    def _news_of(self, event: DeskEvent) -> None:
+        self._news.append(event)
+
     def _take_news(self) -> list[DeskEvent]:
         news, self._news = self._news, []
         return news
 
+    def _tended(self, now_ns: int) -> list[DeskEvent]:
+        self.bookkeeper.tend(now_ns)
+        if self.recovery is not None:
+            self.recovery.tend(now_ns)
+        return self._take_news()
+
     def _take(self, events: Sequence[Event | SessionEvent], now_ns: int) -> None:
         for event in events:
-            self._apply(event, now_ns)
-            self._news.append(event)
+            if self._apply(event, now_ns):
+                self._news.append(event)
 
-    def _apply(self, event: Event | SessionEvent, now_ns: int) -> None:
+    def _apply(self, event: Event | SessionEvent, now_ns: int) -> bool:
+        """Take an event into the state; return whether it is to be delivered, now."""
         match event:
             case BookDepth():
-                book = self.books.get(event.product_id)
-                if book is not None:
-                    before = book.state
-                    self._book_moved(book, before, book.apply(event), now_ns)
-            case Fill() | OrderUpdate() | PositionChange():
-                if self.account is not None:
-                    self.account.apply(event)
+                self.bookkeeper.apply(event, now_ns)
+            case Fill():
+                return self._apply_fill(event)
+            case OrderUpdate() | PositionChange() if self.account is not None:
+                self.account.apply(event)
+                if self.recovery is not None and isinstance(event, PositionChange):
+                    self.recovery.saw(event)
             case Subscribed(stream) if stream.type == "book_depth":
-                self._ask_snapshots(now_ns)
+                self.bookkeeper.tend(now_ns)
             case SubscribeRefused(stream):
                 self._drop_book(stream)
             case Restored():
                 self._back(STREAMS, now_ns)
-                self._introduce_account(now_ns)
+                if self.recovery is not None:
+                    self.recovery.restored(now_ns)
+                    self.recovery.tend(now_ns)
+            case AuthRefused(error):
+                self._cuts[STREAMS] = f"authentication refused: {error}"
+            case Overdue(what):
+                self.overdue += 1
+                self._cuts[STREAMS] = f"no acknowledgement of {what} in time"
             case _:
                 pass
+        return True
 
-    def _book_moved(self, book: Book, before: BookState, after: BookState, now_ns: int) -> None:
-        if after is not before:
-            self._news.append(BookChanged(book.product_id, after))
-            self._ask_snapshots(now_ns)
+    def _apply_fill(self, fill: Fill) -> bool:
+        if self.account is None or self.recovery is None or fill.subaccount != self.account.subaccount:
+            return True
+        return self.recovery.take(fill) and self.account.apply(fill)
 
     def _drop_book(self, stream: Stream) -> None:
-        if stream.type != "book_depth" or not isinstance(stream.product_id, int):
-            return
-        self._snapshots.pop(stream.product_id, None)
-        book = self.books[stream.product_id]
-        if book.state is not BookState.STALE:
-            book.lost()
-            self._news.append(BookChanged(book.product_id, book.state))
+        if stream.type == "book_depth" and isinstance(stream.product_id, int):
+            self.bookkeeper.drop(stream.product_id)
+
+    def _has_depth(self, product: int) -> bool:
+        return Stream.book_depth(product).key in self.streams.acknowledged
 
     def _lost(self, line: str, reason: str, now_ns: int) -> None:
         down = self._down[line]
@@ -426,14 +497,31 @@ class Desk:
     # -- inside: requests ---------------------------------------------------------------------
 
     def _answered(self, answer: Answer) -> None:
-        waiting = self._waiting.pop(answer.ticket)
-        if self.account is not None:
+        waiting, reply = self._waiting.pop(answer.ticket), answer.reply
+        self._heed(reply)
+        account = self.account
+        if account is not None:
             for digest in waiting.digests:
-                if answer.reply.status == "success":
-                    self.account.accepted(digest)
+                if reply.status == "success":
+                    account.accepted(digest)
                 else:
-                    self.account.refused(digest, answer.reply.error or "no reason given")
-        waiting.on_reply(answer.reply)
+                    account.refused(digest, reply.error or "no reason given")
+            if reply.status != "success":
+                for digest in waiting.cancels:
+                    account.cancel_failed(digest)
+            elif waiting.request_type in _CANCELS:
+                self._take_cancelled(account, reply, waiting.request_type)
+        waiting.on_reply(reply)
+
+    def _take_cancelled(self, account: Account, reply: Reply, request_type: str) -> None:
+        try:
+            cancelled = messages.reply_data(reply, request_type)
+        except MalformedFrame:
+            # Whoever asked reads the same answer and is told; the events and the next comparison settle it.
+            return
+        for order in cancelled.cancelled_orders if cancelled is not None else ():
+            if order.sender == account.subaccount:
+                account.reconcile_cancelled(order)
 
     def _unanswered(self, lost: Lost) -> None:
         waiting = self._waiting.pop(lost.ticket)
@@ -441,92 +529,35 @@ class Desk:
         if not lost.sent or waiting.is_query:
             waiting.on_reply(TransportError(f"{lost.reason}; nothing was changed by the request, ask again"))
             return
-        if self.account is not None:
+        if self.account is not None and self.recovery is not None:
             for placed in waiting.digests:
                 self.account.answer_lost(placed)
+                self.recovery.doubt(placed, self._now_ns)
+            for cancelled in waiting.cancels:
+                if cancelled in self.account.orders:
+                    self.recovery.doubt(cancelled, self._now_ns)
         waiting.on_reply(OrderUnknown(f"{lost.reason}; whether the request took effect is not known", digest))
 
-    def _introduce_account(self, now_ns: int) -> None:
-        """Ask for the balances, once both lines are there: events only tell of changes."""
-        account = self.account
-        if account is None or not self.gateway.is_up or self.streams.state is not LineState.LIVE:
+    def _heed(self, reply: Reply) -> None:
+        """Leave the venue alone for a while when it says that there was too much."""
+        if reply.error_code != _RATE_LIMITED:
+            if self._now_ns >= self._calm_until_ns:
+                self._calm_ns = 0
             return
+        if not self._calm_ns:
+            self.throttled += 1
+            self._news.append(Throttled(GATEWAY, reply.error or ""))
+        if self._now_ns >= self._calm_until_ns:
+            self._calm_ns = min(2 * self._calm_ns or self.timings.calm_ns, self.timings.calm_cap_ns)
+            self._calm_until_ns = self._now_ns + self._calm_ns
 
-        def on_reply(reply: Reply | NadowsError) -> None:
-            try:
-                account.introduce(messages.reply_data(checked(reply), "query_subaccount_info"))
-            except NadowsError:
-                # Refused, lost or broken; the next connection asks again.
-                self.failed_introductions += 1
+    def _ask(self, query: Query, now_ns: int, on_reply: OnReply) -> int:
+        return self._ask_weighed(query, 1, now_ns, on_reply)
 
-        self.query(messages.SubaccountInfoQuery(account.subaccount), now_ns=now_ns, on_reply=on_reply)
-
-    # -- inside: snapshots --------------------------------------------------------------------
-
-    def _wants_snapshot(self, product: int) -> bool:
-        return (
-            self.gateway.is_up
-            and self.books[product].needs_snapshot
-            and not self._snapshots[product].in_flight
-            # Updates are complete only from the acknowledgement on.
-            and Stream.book_depth(product).key in self.streams.acknowledged
-        )
-
-    def _next_snapshot(self) -> int | None:
-        waits = [s.not_before_ns for product, s in self._snapshots.items() if self._wants_snapshot(product)]
-        return min(waits, default=None)
-
-    def _ask_snapshots(self, now_ns: int) -> None:
-        for product, snapshots in self._snapshots.items():
-            if self._wants_snapshot(product) and now_ns >= snapshots.not_before_ns:
-                snapshots.in_flight = True
-                # The pause until the next try counts from the asking, so that answers which never join
-                # cannot turn into a storm of snapshots.
-                snapshots.not_before_ns = now_ns + snapshots.retry.next()
-                self.snapshots += 1
-                self.query(
-                    messages.MarketLiquidityQuery(product_id=product, depth=self._snapshot_depth),
-                    now_ns=now_ns,
-                    on_reply=self._on_snapshot(product),
-                )
-
-    def _on_snapshot(self, product: int) -> OnReply:
-        asked = self._snapshots[product]
-        connection = asked.connection
-
-        def on_reply(reply: Reply | NadowsError) -> None:
-            snapshots = self._snapshots.get(product)
-            if snapshots is not asked or snapshots.connection != connection:
-                # Asked for on an earlier connection or subscription: it may miss what came between.
-                return
-            snapshots.in_flight = False
-            book = self.books[product]
-            if not book.needs_snapshot:
-                return
-            try:
-                book.load(_snapshot(reply), depth=self._snapshot_depth)
-            except NadowsError:
-                # Refused, lost, broken, or older than the updates kept: the next try is already timed.
-                self.failed_snapshots += 1
-                return
-            if book.is_live:
-                snapshots.retry.reset()
-                snapshots.not_before_ns = 0
-            self._news.append(BookChanged(product, book.state))
-
-        return on_reply
-
-
-def _snapshot(reply: Reply | NadowsError) -> MarketLiquidity:
-    data = messages.reply_data(checked(reply), "query_market_liquidity")
-    assert isinstance(data, MarketLiquidity)
-    return data
-
-
-def checked(reply: Reply | NadowsError) -> Reply:
-    """Return a successful answer, raise anything else as its exception."""
-    if isinstance(reply, NadowsError):
-        raise reply
-    if reply.status != "success":
-        raise venue_error(reply.error or "no reason given", reply.error_code, reply.request_type)
-    return reply
+    def _ask_weighed(self, query: Query, weight: int, now_ns: int, on_reply: OnReply) -> int:
+        if now_ns < self._calm_until_ns:
+            return self._calm_until_ns - now_ns
+        wait_ns = self._own_limit.try_spend(weight, now_ns)
+        if not wait_ns:
+            self.query(query, now_ns=now_ns, on_reply=on_reply)
+        return wait_ns

@@ -71,9 +71,15 @@ class TransportError(NadowsError):
 class ConnectFailed(TransportError):
     """No connection: refused, not resolved, handshake refused, or timed out."""
 
+    retry_after_ns: int = 0
+    """How long the server asked to be left alone, ns."""
+
 
 class ConnectionLost(TransportError):
     """An established connection ended."""
+
+    is_known: bool = True
+    """Whether the other side knows; if it fell silent, it may think the connection open still."""
 
 
 class ProtocolError(NadowsError):

@@ -31,7 +31,7 @@ from nadows.capture import (
     Tick,
     UnsubscribeAsked,
 )
-from nadows.desk import STREAMS, Desk, DeskEvent
+from nadows.desk import ARCHIVE, STREAMS, Desk, DeskEvent
 from nadows.errors import CaptureError, NadowsError, UsageError
 from nadows.messages import Reply, Stream
 from nadows.products import Product, Products
@@ -104,6 +104,7 @@ class Replay:
         # What the desk wants to send was sent then; its answers are in the records that follow.
         self.desk.streams.frames_to_send()
         self.desk.gateway.frames_to_send()
+        self.desk.archive_requests()
         return events
 
     @property
@@ -140,6 +141,8 @@ class Replay:
 
     def _frame(self, record: Frame) -> Sequence[DeskEvent]:
         self.frames += 1
+        if record.line == ARCHIVE:
+            return self.desk.archive_frame(record.payload, record.m)
         take = self.desk.stream_frame if record.line == STREAMS else self.desk.gateway_frame
         return take(record.payload, record.m)
 
@@ -148,6 +151,8 @@ class Replay:
         return connected(record.m)
 
     def _disconnect(self, record: Disconnect) -> Sequence[DeskEvent]:
+        if record.line == ARCHIVE:
+            return self.desk.archive_lost(record.reason, record.m)
         lost = self.desk.streams_lost if record.line == STREAMS else self.desk.gateway_lost
         return lost(record.reason, record.m)
 
@@ -173,7 +178,9 @@ class Replay:
         return ()
 
     def _cancel_and_place(self, record: CancelAndPlace) -> Sequence[DeskEvent]:
-        both = SignedCancelAndPlace(cancel=_NO_CANCEL, order=_order(record.order), frame=b"")
+        both = SignedCancelAndPlace(
+            cancel=_NO_CANCEL._replace(digests=record.cancels), order=_order(record.order), frame=b""
+        )
         self.desk.cancel_and_place(both, now_ns=record.m, on_reply=_ignore)
         return ()
 
@@ -182,6 +189,7 @@ class Replay:
             b"",
             request_type=record.request_type,
             signature=record.signature,
+            cancels=record.cancels,
             now_ns=record.m,
             on_reply=_ignore,
         )

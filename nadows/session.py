@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from nadows import messages
-from nadows.errors import MalformedFrame, ProtocolError, UsageError, VenueError
+from nadows.errors import MalformedFrame, NadowsError, ProtocolError, UsageError, VenueError, venue_error
 from nadows.messages import Ack, Event, GeoBlock, Query, Reply, Stream, StreamError, StreamKey
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "LineState",
     "Lost",
     "Malformed",
+    "OnReply",
     "Overdue",
     "Pong",
     "Restored",
@@ -48,6 +49,7 @@ __all__ = [
     "SubscribeRefused",
     "Subscribed",
     "Unsubscribed",
+    "checked",
 ]
 
 ACK_TIMEOUT_NS: Final = 10_000_000_000
@@ -119,7 +121,10 @@ class Unsubscribed(NamedTuple):
 
 
 class SubscribeRefused(NamedTuple):
-    """The venue refused a subscription; it is forgotten, so that it is not asked for again."""
+    """The venue refused a subscription; it is forgotten, so that it is not asked for again.
+
+    One that was refused for want of an authentication stays asked for: the next connection may get that.
+    """
 
     stream: Stream
     error: VenueError
@@ -201,6 +206,7 @@ class StreamSession:
         self.strays = 0
         """Answers to requests that this session did not make, or gave up."""
         self._authenticate = authenticate
+        self._is_authenticated = False
         self._ack_timeout_ns = ack_timeout_ns
         self._asked: dict[int, _Asked] = {}
         self._out: list[bytes] = []
@@ -343,6 +349,7 @@ class StreamSession:
         events: list[Event | SessionEvent] = []
         match asked.kind:
             case _Kind.AUTHENTICATE:
+                self._is_authenticated = error is None
                 events.append(AuthRefused(error) if error else Authenticated())
                 self._move(LineEvent.AUTH_ANSWERED)
                 self._restore(now_ns)
@@ -366,7 +373,8 @@ class StreamSession:
 
     def _subscription_answered(self, stream: Stream, error: VenueError | None) -> list[SessionEvent]:
         if error is not None:
-            self.streams.pop(stream.key, None)
+            if not stream.needs_auth or self._is_authenticated:
+                self.streams.pop(stream.key, None)
             return [SubscribeRefused(stream, error)]
         if stream.key not in self.streams:
             # Unsubscribed meanwhile; the answer to that is on its way.
@@ -379,6 +387,19 @@ class StreamSession:
 
 
 # -- gateway ---------------------------------------------------------------------------------------
+
+
+OnReply = Callable[[Reply | NadowsError], None]
+"""Receives the answer to a request, or why there is none; called exactly once."""
+
+
+def checked(reply: Reply | NadowsError) -> Reply:
+    """Return a successful answer, raise anything else as its exception."""
+    if isinstance(reply, NadowsError):
+        raise reply
+    if reply.status != "success":
+        raise venue_error(reply.error or "no reason given", reply.error_code, reply.request_type)
+    return reply
 
 
 class Answer(NamedTuple):
@@ -395,6 +416,13 @@ class Lost(NamedTuple):
     reason: str
     sent: bool
     """Whether its bytes had left: if so, an execute may have taken effect all the same."""
+    request_type: str = ""
+    """As the venue names it."""
+
+    @property
+    def is_query(self) -> bool:
+        """Whether it could not have changed anything."""
+        return self.request_type.startswith("query_")
 
 
 @dataclass(slots=True)
@@ -490,7 +518,8 @@ class GatewaySession:
     def connection_lost(self, now_ns: int) -> list[Lost]:
         """Give up everything in flight; the caller settles what had been sent."""
         lost = [
-            Lost(request.ticket, "the connection ended", request.sent) for request in self._requests.values()
+            Lost(request.ticket, "the connection ended", request.sent, request.request_type)
+            for request in self._requests.values()
         ]
         self.is_up = False
         for container in (
@@ -536,7 +565,7 @@ class GatewaySession:
         lost = []
         while (deadline := self.next_deadline()) is not None and deadline <= now_ns:
             request = self._requests[heapq.heappop(self._deadlines)[1]]
-            lost.append(Lost(request.ticket, "no answer in time", request.sent))
+            lost.append(Lost(request.ticket, "no answer in time", request.sent, request.request_type))
             self._abandon(request)
         return lost
 

@@ -50,6 +50,9 @@ class Socket(Protocol):
     async def close(self) -> None:
         """Close in good order within the close time-out; idempotent."""
 
+    def abort(self) -> None:
+        """Cut it at once, for a peer that does not answer; the reader gets `ConnectionLost`."""
+
     @property
     def buffered(self) -> int:
         """Bytes written and not yet taken by the operating system."""
@@ -90,7 +93,10 @@ class _WebsocketsSocket:
         try:
             frame: str | bytes = await self._connection.recv(**self._recv_options)
         except ConnectionClosed as closed:
-            raise ConnectionLost(_why(closed)) from closed
+            lost = ConnectionLost(_why(closed))
+            # Ended by our side without an answer: the ping time-out of the library, or an abort.
+            lost.is_known = closed.rcvd is not None or closed.sent is None
+            raise lost from closed
         return frame
 
     def send(self, frames: Sequence[bytes]) -> None:
@@ -100,6 +106,9 @@ class _WebsocketsSocket:
 
     async def close(self) -> None:
         await self._connection.close()
+
+    def abort(self) -> None:
+        self._connection.transport.abort()
 
     @property
     def buffered(self) -> int:
@@ -151,13 +160,23 @@ async def open_socket(
             **options,
         )
     except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, EOFError) as error:
-        raise ConnectFailed(f"{url}: {_connect_reason(error)}") from error
+        failed = ConnectFailed(f"{url}: {_connect_reason(error)}")
+        failed.retry_after_ns = _retry_after_ns(error)
+        raise failed from error
     return _WebsocketsSocket(connection)
 
 
 def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _retry_after_ns(error: Exception) -> int:
+    """Read the ``Retry-After`` of a refused handshake; its form as a date is not used by anyone here."""
+    if not isinstance(error, InvalidStatus):
+        return 0
+    text = error.response.headers.get("Retry-After", "")
+    return int(text) * _SECOND if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
 
 def _connect_reason(error: Exception) -> str:

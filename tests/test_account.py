@@ -273,10 +273,17 @@ def test_positions_keep_the_newest() -> None:
 
 
 def test_final_statuses_stay() -> None:
-    """No event leads out of a final status, save the refusal after the cancel event of the same IOC."""
+    """No event leads out of a final status, save two.
+
+    The refusal after the cancel event of the same IOC, and fills that prove an end to be another.
+    """
     exits = {(before, event) for before, event in TRANSITIONS if before in FINAL}
 
-    assert {(OrderStatus.CANCELED, OrderEvent.REFUSED)} == exits
+    assert {
+        (OrderStatus.CANCELED, OrderEvent.REFUSED),
+        (OrderStatus.CANCELED, OrderEvent.FILLED_ALL),
+        (OrderStatus.EXPIRED, OrderEvent.FILLED_ALL),
+    } == exits
 
 
 def test_pairs_outside_the_table_change_nothing() -> None:

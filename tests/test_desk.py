@@ -131,8 +131,8 @@ class TestBooks:
             pytest.param(
                 frame(
                     status="failure",
-                    error_code=1000,
-                    error="slow down",
+                    error_code=2015,
+                    error="no such market",
                     request_type="query_market_liquidity",
                 ),
                 id="refused",
@@ -474,19 +474,30 @@ class TestRequests:
         }
 
     def test_balances_from_before_the_connection(self) -> None:
-        """Asked for when both lines are up; where an event has spoken, the event stays."""
+        """Asked for when both lines are up; what an event says while the answer is on its way stays."""
         desk = self.private()
         assert [] == asked(desk)
         desk.streams_connected(0)
         desk.stream_frame(ack(1), 1)
         assert ["subaccount_info"] == asked(desk)
         assert desk.account is not None
-        desk.account.positions[4, False] = Position(4, 3, -300, timestamp=5)
+        desk.account.positions[8, False] = Position(8, 7, -70, timestamp=5)
+        position = frame(
+            type="position_change",
+            timestamp="5",
+            product_id=4,
+            subaccount=SENDER.hex,
+            isolated=False,
+            amount="3",
+            v_quote_amount="-300",
+            reason="match_orders",
+        )
+        desk.stream_frame(position, 2)
         desk.gateway_frame(
             frame(status="success", data=self.balances(), request_type="query_subaccount_info"), 2
         )
 
-        assert {(0, False): 1000, (2, False): -2, (4, False): 3} == {
+        assert {(0, False): 1000, (2, False): -2, (4, False): 3, (8, False): 0} == {
             key: position.amount for key, position in desk.account.positions.items()
         }
 
@@ -496,7 +507,8 @@ class TestRequests:
         desk.streams_connected(0)
         desk.stream_frame(ack(1), 1)
         desk.gateway_lost("cut", 2)
-        assert 1 == desk.failed_introductions
+        assert desk.recovery is not None
+        assert 1 == desk.recovery.failures
 
         desk.gateway_connected(3)
         assert ["subaccount_info"] == asked(desk)

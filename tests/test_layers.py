@@ -41,11 +41,16 @@ LAYERS: Final = (
     ),
     (
         "nadows.account",
+        "nadows.audit",
         "nadows.book",
+        "nadows.bookkeeping",
         "nadows.desk",
+        "nadows.lifecycle",
         "nadows.products",
         "nadows.quotes",
+        "nadows.recovery",
         "nadows.session",
+        "nadows.timings",
         "nadows.venue",
         "nadows.venue.*",
     ),
@@ -69,16 +74,21 @@ FROM_THE_FACE: Final = frozenset({"__version__"})
 # Client and venue share what lies below both and nothing else: a mistake made twice would be invisible.
 CLIENT_SIDE: Final = (
     "nadows.account",
+    "nadows.audit",
     "nadows.book",
+    "nadows.bookkeeping",
     "nadows.client",
     "nadows.delivery",
     "nadows.desk",
     "nadows.keys",
+    "nadows.lifecycle",
     "nadows.perpdex",
     "nadows.pool",
     "nadows.quotes",
+    "nadows.recovery",
     "nadows.rest",
     "nadows.session",
+    "nadows.timings",
     "nadows.transport",
 )
 VENUE_SIDE: Final = ("nadows.venue", "nadows.venue.*")

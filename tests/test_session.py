@@ -116,7 +116,7 @@ class TestStreamSession:
         assert LineState.LIVE is session.state
 
     def test_refused_authentication_is_told(self) -> None:
-        """The public streams go on; whoever needs the private ones learns why they are not there."""
+        """The public streams go on; the private ones stay asked for, on the connections to come."""
         session = StreamSession(authenticate)
         session.subscribe(ORDERS, 0)
         session.connection_made(1)
@@ -128,7 +128,7 @@ class TestStreamSession:
         events = session.frame_received(refusal(request, "Unauthorized"), 3)
         assert isinstance(events[0], SubscribeRefused)
         assert Restored() == events[1]
-        assert {} == session.streams
+        assert {ORDERS.key} == set(session.streams)
 
     def test_private_stream_without_a_key_is_a_mistake(self) -> None:
         """It could never be served, so it is refused before anything is sent."""
@@ -407,7 +407,9 @@ class TestGatewaySession:
         session.query(SYMBOLS, deadline_ns=10)
         waiting = session.query(SYMBOLS, deadline_ns=9)
 
-        assert [Lost(waiting, "no answer in time", sent=False)] == session.tick(9)
+        assert [Lost(waiting, "no answer in time", sent=False, request_type="query_symbols")] == session.tick(
+            9
+        )
         assert 10 == session.next_deadline()
 
     def test_serial_answers_come_in_order(self) -> None:
@@ -442,7 +444,7 @@ class TestGatewaySession:
         assert 10 == session.next_deadline()
         assert [] == session.tick(9)
 
-        assert [Lost(overdue, "no answer in time", sent=True)] == session.tick(10)
+        assert [Lost(overdue, "no answer in time", True, "execute_place_order")] == session.tick(10)
         assert None is session.next_deadline()
 
     def test_loss_of_the_connection_leaves_requests_unanswered(self) -> None:

@@ -130,6 +130,8 @@ class CancelAndPlace(_Record, frozen=True, kw_only=True, tag="cancel_and_place",
     """The user replaced an order by this one."""
 
     order: PlacedOrder
+    cancels: tuple[str, ...] = ()
+    """Digests."""
 
 
 class Execute(_Record, frozen=True, kw_only=True, tag="execute", gc=False):
@@ -137,6 +139,8 @@ class Execute(_Record, frozen=True, kw_only=True, tag="execute", gc=False):
 
     request_type: str
     signature: str
+    cancels: tuple[str, ...] = ()
+    """Digests of the orders that it cancels, if it names them."""
 
 
 class End(_Record, frozen=True, kw_only=True, tag="end", gc=False):

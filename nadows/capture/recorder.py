@@ -112,9 +112,13 @@ class Recorder:
             case "place", SignedOrder():
                 self._put(Place, now_ns, order=_placed(argument))
             case "cancel_and_place", SignedCancelAndPlace():
-                self._put(CancelAndPlace, now_ns, order=_placed(argument.order))
-            case "execute", (request_type, signature):
-                self._put(Execute, now_ns, request_type=request_type, signature=redact_text(signature))
+                cancels = tuple(argument.cancel.digests)
+                self._put(CancelAndPlace, now_ns, order=_placed(argument.order), cancels=cancels)
+            case "execute", (request_type, signature, *cancels):
+                signature = redact_text(signature)
+                self._put(
+                    Execute, now_ns, request_type=request_type, signature=signature, cancels=tuple(cancels)
+                )
             case _:
                 raise AssertionError(f"the capture format has no record for {what!r}")
 

@@ -26,6 +26,7 @@ __all__ = [
     "Fill",
     "FundingPayment",
     "FundingRate",
+    "LateFill",
     "LatestCandlestick",
     "Levels",
     "Liquidation",
@@ -111,6 +112,11 @@ class Fill(WireStruct, frozen=True, tag_field="type", tag="fill"):
     """The client's number for the *order*; several fills share it."""
 
     @property
+    def source(self) -> str:
+        """How it was learnt of: ``stream``, or ``backfill`` for a `LateFill`."""
+        return "stream"
+
+    @property
     def index(self) -> int:
         """`submission_idx` as a plain integer."""
         return int(self.submission_idx)
@@ -119,6 +125,18 @@ class Fill(WireStruct, frozen=True, tag_field="type", tag="fill"):
     def key(self) -> tuple[int, str]:
         """What makes a fill unique, for dropping repeats: (submission_idx, order_digest)."""
         return int(self.submission_idx), self.order_digest
+
+
+class LateFill(Fill, frozen=True, tag_field="type", tag="fill"):
+    """A fill that the stream did not deliver, as the archive tells it.
+
+    Its `timestamp` is only exact to the second.
+    """
+
+    @property
+    def source(self) -> str:
+        """Always ``backfill``."""
+        return "backfill"
 
 
 class PositionChange(WireStruct, frozen=True, tag_field="type", tag="position_change"):

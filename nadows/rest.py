@@ -1,0 +1,47 @@
+"""Requests over HTTP, for what the venue answers nowhere else: the archive.
+
+The one place that knows an HTTP library; its exceptions end here and become `ConnectionLost`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import aiohttp
+
+from nadows.errors import ConnectionLost
+
+__all__ = ["Rest"]
+
+_HEADERS: Final = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
+
+
+class Rest:
+    """Posts JSON; made inside a running loop, and to be closed.
+
+    Args:
+        timeout_ns: For a whole request.
+    """
+
+    def __init__(self, timeout_ns: int) -> None:
+        self._session = aiohttp.ClientSession(
+            headers=_HEADERS, timeout=aiohttp.ClientTimeout(total=timeout_ns / 10**9)
+        )
+
+    async def post(self, url: str, body: bytes) -> bytes:
+        """Post *body* and return the answer's body, whatever its status: errors are told in the body too.
+
+        Raises:
+            ConnectionLost: If there was no answer, or one that did not come whole in time.
+        """
+        try:
+            async with self._session.post(url, data=body) as answer:
+                return await answer.read()
+        except TimeoutError as error:
+            raise ConnectionLost(f"{url}: no answer in time") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionLost(f"{url}: {error}") from error
+
+    async def close(self) -> None:
+        """Give up what is on its way and free the connections; idempotent."""
+        await self._session.close()

@@ -196,9 +196,18 @@ class Side:
         best = self.best_price
         return best is None or (best < self.edge if self._is_bid else best > self.edge)
 
+    @property
+    def known_count(self) -> int:
+        """How many levels are held within the proved depth."""
+        if self.edge is None:
+            return len(self._prices)
+        if self._is_bid:
+            return len(self._prices) - bisect_left(self._prices, self.edge)
+        return bisect_right(self._prices, self.edge)
+
     def beyond(self) -> int:
         """How many levels are held that lie below the proved depth (seen changing, neighbours unknown)."""
-        return len(self._prices) - len(self._known())
+        return len(self._prices) - self.known_count
 
 
 class Book:

@@ -201,10 +201,8 @@ class Bookkeeper:
         return self.is_up and self.books[product].is_live and not care.in_flight
 
     def _audit_due(self, book: Book, care: _Care) -> int:
-        low = any(
-            side.edge is not None and len(side) - side.beyond() < self._depth // _LOW_DEPTH
-            for side in (book.bids, book.asks)
-        )
+        enough = self._depth // _LOW_DEPTH
+        low = any(side.edge is not None and side.known_count < enough for side in (book.bids, book.asks))
         return min(care.audit_due_ns, care.not_before_ns) if low else care.audit_due_ns
 
     def _due(self, product: int, care: _Care) -> list[int]:

@@ -23,7 +23,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -169,6 +169,8 @@ class _Line:
         self.url = url
         self.socket: Socket | None = None
         self.life = life
+        self.hurry = asyncio.Event()
+        """Set when the wait for the next connection may have become shorter."""
         self.was_cut = False
         """Whether its end was our own doing, for lack of an answer."""
 
@@ -605,6 +607,9 @@ class Client:
         now_ns = time.monotonic_ns()
         is_streams = line is self._streams
         line.life.opened(now_ns, keyed=is_streams and self.signer is not None)
+        other = self._gateway if is_streams else self._streams
+        other.life.encourage(now_ns)
+        other.hurry.set()
         if self._tap is not None:
             self._tap.connected(line.name, now_ns)
         self._deliver(
@@ -647,7 +652,10 @@ class Client:
         while line.socket is None:
             due_ns = line.life.next_deadline()
             assert due_ns is not None
-            await asyncio.sleep(max(due_ns - time.monotonic_ns(), 0) / 10**9)
+            line.hurry.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(due_ns - time.monotonic_ns(), 0) / 10**9):
+                    await line.hurry.wait()
             if Do.OPEN not in line.life.tick(time.monotonic_ns()):
                 continue
             try:

@@ -140,6 +140,9 @@ class Lifeline:
         self.probes = 0
         self.cuts = 0
         """Connections that were given up because nothing came."""
+        self._rng = rng
+        self._is_bound = False
+        """Whether the wait is not only our own caution."""
         self._backoff = Backoff(rng, base_ns=self.options.base_ns, cap_ns=self.options.cap_ns)
         self._due_ns: int | None = None
         self._heard_ns = 0
@@ -215,16 +218,24 @@ class Lifeline:
         self._move(LifeEvent.FAILED)
         self._retry(now_ns, retry_after_ns)
 
+    def encourage(self, now_ns: int) -> None:
+        """Another line has just connected to the same venue: do not wait as long as after a failure.
+
+        What the venue itself has asked for stays, as does the wait for places that may be taken.
+        """
+        if self.state is LifeState.BACKING_OFF and not self._is_bound and self._due_ns is not None:
+            self._due_ns = min(self._due_ns, now_ns + self._rng.randrange(self.options.base_ns))
+
     def lost(self, now_ns: int, *, clean: bool) -> None:
         """The connection ended.
 
         Args:
             now_ns: Monotonic clock.
-            clean: Whether the other side knows: it closed, or was seen to end the connection.
+            clean: Whether the other side ended it. If not, and it had been silent, it may not know.
         """
         if self._live_ns is not None and now_ns - self._live_ns >= self.options.proven_ns:
             self._backoff.reset()
-        if not clean:
+        if not clean and now_ns - self._heard_ns >= self.options.quiet_ns:
             self._ghosts.append(now_ns + self.options.ghost_ns)
         self._move(LifeEvent.LOST)
         self._retry(now_ns, 0)
@@ -243,6 +254,8 @@ class Lifeline:
         while self._ghosts and self._ghosts[0] <= now_ns:
             self._ghosts.popleft()
         due = now_ns + self._backoff.next(retry_after_ns)
+        self._is_bound = retry_after_ns > 0
         if len(self._ghosts) > self.options.max_ghosts:
+            self._is_bound = True
             due = max(due, self._ghosts[-1 - self.options.max_ghosts])
         self._due_ns = due

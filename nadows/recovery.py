@@ -44,10 +44,8 @@ from nadows.session import OnReply, checked
 from nadows.timings import Timings
 from nadows.units import ONE_X18, X18, Nanos, StrInt
 
-__all__ = ["PAGE", "FillsBackfilled", "OrderSettled", "Recovery", "RecoveryNews"]
+__all__ = ["FillsBackfilled", "OrderSettled", "Recovery", "RecoveryNews"]
 
-PAGE: Final = 100
-"""Matches a page: weighs 12 of the 400 that an address has in 10 s."""
 _MANY: Final = 50
 """Orders that are asked for at once."""
 _RETRY_NS: Final = 250_000_000
@@ -141,7 +139,7 @@ class Recovery:
         self._timings = timings
         self._limit = WindowLimit(IP_QUERY_LIMITS)
         self._now_ns = 0
-        self._is_restored = False
+        self._was_restored = False
         self._passes_due: list[int] = []
         self._pass: _Pass | None = None
         self._floors: deque[tuple[int, int]] = deque()
@@ -167,7 +165,7 @@ class Recovery:
 
     def restored(self, now_ns: int) -> None:
         """Everything asked for is acknowledged: look for what was missed meanwhile."""
-        self._is_restored = True
+        self._was_restored = True
         self._passes_due = [now_ns + wait for wait in self._timings.after_reconnect_ns]
         self._census_due = [now_ns, now_ns + self._timings.after_reconnect_ns[-1]]
         if self._holding:
@@ -176,7 +174,7 @@ class Recovery:
     def gateway_connected(self, now_ns: int) -> None:
         """The gateway can be asked: compare with it, now that both lines are there."""
         self.is_up = True
-        if self._is_restored:
+        if self._was_restored:
             self._census_due.insert(0, now_ns)
 
     def gateway_lost(self) -> None:
@@ -185,7 +183,6 @@ class Recovery:
 
     def lost(self) -> None:
         """The subscription socket is gone: fills may be missed from here on."""
-        self._is_restored = False
         # Before the first reconnect nothing was missed that anybody could wait for.
         self._holding, self._hold_until = self.verified is not None, None
 
@@ -294,8 +291,8 @@ class Recovery:
         query: ArchiveQuery
         if self._pass is not None:
             page = messages.UNSET if self._pass.idx is None else self._pass.idx
-            query = MatchesQuery(subaccounts=(self._account.subaccount,), idx=page, limit=PAGE)
-            weight = 2 + PAGE // 10
+            query = MatchesQuery(subaccounts=(self._account.subaccount,), idx=page, limit=self._timings.page)
+            weight = 2 + self._timings.page // 10
         else:
             waiting = [digest for digest, doubt in self._doubts.items() if doubt.awaits_archive]
             query = OrderHistoryQuery(digests=tuple(waiting[:_MANY]), limit=_MANY)
@@ -344,7 +341,7 @@ class Recovery:
         walk.seconds |= {int(tx.submission_idx): int(tx.timestamp) for tx in answer.txs}
         walk.newest = max(walk.newest, *indices, 0)
         lowest = min(indices, default=0)
-        if len(page) >= PAGE and self._goes_on(walk, page, lowest):
+        if len(page) >= self._timings.page and self._goes_on(walk, page, lowest):
             # From the same index again, for a match has two sides; from the next one if it fills a page.
             walk.must_join = lowest != walk.idx
             walk.idx = lowest if walk.must_join else lowest - 1
@@ -391,7 +388,7 @@ class Recovery:
 
     @property
     def _may_take_census(self) -> bool:
-        return self._is_restored and self._touched is None and self._orders_asked is None
+        return self._touched is None and self._orders_asked is None
 
     def _begin_census(self, now_ns: int) -> None:
         """Ask for balances and open orders."""

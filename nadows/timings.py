@@ -1,4 +1,4 @@
-"""How long a desk waits for what."""
+"""How long a desk waits for what, and how much it asks for at once."""
 
 from __future__ import annotations
 
@@ -40,3 +40,5 @@ class Timings:
     calm_ns: int = 2 * _SECOND
     """Pause in questions of our own after the venue said that there were too many; doubles while it does."""
     calm_cap_ns: int = 10 * _SECOND
+    page: int = 100
+    """Matches asked of the archive at once: 100 weigh 12 of the 400 that an address has in 10 s."""

@@ -1,0 +1,319 @@
+"""What carries messages between the desk and the venue, and what goes wrong on the way.
+
+`Wires` moves frames with seeded random delays, in order per connection and direction as TCP does, on a
+virtual clock. Faults act here: on connections (cut, stalled, refused), and on messages by `tamper` hooks,
+each of which looks at a message and may drop, delay, repeat or replace it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from nadows.desk import GATEWAY, STREAMS, Desk, DeskEvent
+from nadows.lifecycle import Do, Lifeline, LifeOptions
+from nadows.messages import Reply, StatusQuery
+from nadows.errors import NadowsError
+from nadows.session import LineState
+from nadows.venue.exchange import ConnectionKind, Exchange
+from nadows.venue.rest import HttpRequest
+
+__all__ = ["Delivery", "Message", "Tamper", "Wires"]
+
+MS: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+NEVER: Final = 2**63
+CONNECT_TIMEOUT_NS: Final = SECOND
+GHOST_NS: Final = 20 * SECOND
+"""How long the venue keeps a connection whose other end has fallen silent."""
+
+
+class Message(NamedTuple):
+    """A message that is about to travel."""
+
+    line: str
+    to_desk: bool
+    frame: bytes
+
+
+class Delivery(NamedTuple):
+    """How a message arrives: after how long, and whether it keeps its place in the order."""
+
+    frame: bytes
+    delay_ns: int = 0
+    in_order: bool = True
+
+
+Tamper = Callable[[Message], list[Delivery] | None]
+"""Says how a message arrives instead; ``None``: as it would have without it."""
+
+
+@dataclass
+class _Connection:
+    number: int
+    line: str
+    is_open: bool = True
+    stalled_until: int = 0
+    arrivals: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+
+
+class Wires:
+    """The two machines, their connections, and the clock.
+
+    Args:
+        desk: The client's machine.
+        exchange: The venue's machine.
+        rng: Draws delays.
+        life: Options of the desk's lines.
+        now_ns: Start of the clock.
+        archive_view: Answers the archive's requests from what it has filed: (body) -> (status, body).
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        exchange: Exchange,
+        rng: random.Random,
+        life: LifeOptions,
+        now_ns: int,
+    ) -> None:
+        self.desk = desk
+        self.exchange = exchange
+        self.rng = rng
+        self.now_ns = now_ns
+        self.events: list[DeskEvent] = []
+        self.tampers: list[Tamper] = []
+        self.refused_until: dict[str, int] = {STREAMS: 0, GATEWAY: 0}
+        self.retry_after_ns = 0
+        self.hanging_until: dict[str, int] = {STREAMS: 0, GATEWAY: 0}
+        self.violations: list[str] = []
+        self.archive: Callable[[bytes], tuple[int, bytes] | None] = self.ask_archive
+        self.lives = {
+            STREAMS: Lifeline(random.Random(rng.random()), life),
+            GATEWAY: Lifeline(random.Random(rng.random()), life),
+        }
+        self.current: dict[str, _Connection | None] = {STREAMS: None, GATEWAY: None}
+        self.is_keyed = True
+        self._numbers = itertools.count(1)
+        self._order = itertools.count()
+        self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self._by_number: dict[int, _Connection] = {}
+        for line in self.lives.values():
+            line.start(now_ns)
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def at(self, when_ns: int, action: Callable[[], None]) -> None:
+        """Do something at a time."""
+        heapq.heappush(self._due, (max(when_ns, self.now_ns), next(self._order), action))
+
+    def run(self, until_ns: int) -> None:
+        """Let time pass."""
+        self._settle()
+        while (at := self._next()) <= until_ns:
+            self.now_ns = max(self.now_ns, at)
+            while self._due and self._due[0][0] <= self.now_ns:
+                heapq.heappop(self._due)[2]()
+                self._settle()
+            self.exchange.tick(self.now_ns)
+            deadline = self.desk.next_deadline()
+            if deadline is not None and deadline <= self.now_ns:
+                self.events += self.desk.tick(self.now_ns)
+            self._settle()
+        self.now_ns = until_ns
+
+    def _next(self) -> int:
+        due = [self.exchange.next_deadline(), self.desk.next_deadline()]
+        due += [line.next_deadline() for line in self.lives.values()]
+        if self._due:
+            due.append(self._due[0][0])
+        return min(at for at in due if at is not None)
+
+    def delay(self) -> int:
+        """Draw how long a message travels."""
+        return self.rng.randrange(200_000, 8 * MS)
+
+    # -- what happens to connections ----------------------------------------------------------
+
+    def cut(self, line: str) -> None:
+        """Break the connection; both sides notice."""
+        connection = self.current[line]
+        if connection is not None:
+            self._venue_loses(connection)
+            self._desk_loses(connection, "cut", clean=True)
+
+    def stall(self, line: str, until_ns: int) -> None:
+        """Carry nothing until then; nobody notices."""
+        connection = self.current[line]
+        if connection is not None:
+            connection.stalled_until = until_ns
+
+    def _tend_lines(self) -> None:
+        for name, life in self.lives.items():
+            for what in life.tick(self.now_ns):
+                if what is Do.OPEN:
+                    self._connect(name)
+                elif what is Do.CUT:
+                    self._give_up(name, "silent")
+                elif name == STREAMS:
+                    self.desk.streams.ping(self.now_ns)
+                else:
+                    self.desk.query(StatusQuery(), now_ns=self.now_ns, on_reply=_ignore)
+        for name, reason in self.desk.lines_to_cut().items():
+            self._give_up(name, reason)
+        self.lives[STREAMS].follow(self.desk.streams.state, self.now_ns)
+        gateway = LineState.LIVE if self.desk.gateway.is_up else LineState.DOWN
+        self.lives[GATEWAY].follow(gateway, self.now_ns)
+
+    def _connect(self, line: str) -> None:
+        if self.now_ns < self.hanging_until[line]:
+            self.at(self.now_ns + CONNECT_TIMEOUT_NS, lambda: self.lives[line].failed(self.now_ns))
+        elif self.now_ns < self.refused_until[line]:
+            self.at(
+                self.now_ns + self.delay(), lambda: self.lives[line].failed(self.now_ns, self.retry_after_ns)
+            )
+        else:
+            self.at(self.now_ns + self.delay(), lambda: self._opened(line))
+
+    def _opened(self, line: str) -> None:
+        connection = _Connection(next(self._numbers), line)
+        self._by_number[connection.number] = connection
+        self.current[line] = connection
+        kind = ConnectionKind.SUBSCRIBE if line == STREAMS else ConnectionKind.GATEWAY_V2
+        self.exchange.connection_made(connection.number, kind, self.now_ns)
+        self.lives[line].opened(self.now_ns, keyed=line == STREAMS and self.is_keyed)
+        for other, life in self.lives.items():
+            if other != line:
+                life.encourage(self.now_ns)
+        connected = self.desk.streams_connected if line == STREAMS else self.desk.gateway_connected
+        self.events += connected(self.now_ns)
+
+    def _give_up(self, line: str, reason: str) -> None:
+        connection = self.current[line]
+        if connection is None:
+            return
+        if self.now_ns < connection.stalled_until:
+            # The venue does not hear of it until it wonders itself.
+            self.at(self.now_ns + GHOST_NS, lambda: self._venue_loses(connection))
+        else:
+            self.at(self.now_ns + self.delay(), lambda: self._venue_loses(connection))
+        self._desk_loses(connection, reason, clean=False)
+
+    def _desk_loses(self, connection: _Connection, reason: str, *, clean: bool) -> None:
+        connection.is_open = False
+        self.current[connection.line] = None
+        self.lives[connection.line].lost(self.now_ns, clean=clean)
+        lost = self.desk.streams_lost if connection.line == STREAMS else self.desk.gateway_lost
+        self.events += lost(reason, self.now_ns)
+
+    def _venue_loses(self, connection: _Connection) -> None:
+        if self._by_number.pop(connection.number, None) is not None:
+            self.exchange.connection_lost(connection.number, self.now_ns)
+
+    # -- what travels -------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Put on the way what anybody wants to say, and do what the lines decide, until all is quiet."""
+        while True:
+            self._tend_lines()
+            if not self._pump():
+                return
+
+    def _pump(self) -> bool:
+        moved = False
+        for number, frame in self.exchange.frames_to_send():
+            connection = self._by_number.get(number)
+            if connection is not None and connection.is_open:
+                self._send(connection, Message(connection.line, True, frame))
+        for closing in self.exchange.connections_to_close():
+            self.violations.append(f"the venue closed a connection: {closing.reason}")
+            connection = self._by_number.pop(closing.connection, None)
+            if connection is not None and connection.is_open:
+                self._desk_loses(connection, closing.reason, clean=True)
+        for line, session in ((STREAMS, self.desk.streams), (GATEWAY, self.desk.gateway)):
+            for frame in session.frames_to_send():
+                moved = True
+                connection = self.current[line]
+                if connection is not None:
+                    self._send(connection, Message(line, False, frame))
+        for body in self.desk.archive_requests():
+            moved = True
+            self._post(body)
+        return moved
+
+    def _send(self, connection: _Connection, message: Message) -> None:
+        deliveries = [Delivery(message.frame)]
+        for tamper in self.tampers:
+            changed = tamper(message)
+            if changed is not None:
+                deliveries = changed
+                break
+        for delivery in deliveries:
+            at = self.now_ns + self.delay() + delivery.delay_ns
+            if delivery.in_order:
+                at = max(at, connection.arrivals[message.to_desk])
+                connection.arrivals[message.to_desk] = at
+            self._arrive(connection, message.to_desk, delivery.frame, at)
+
+    def _arrive(self, connection: _Connection, to_desk: bool, frame: bytes, at: int) -> None:
+        def arrive() -> None:
+            if self.now_ns < connection.stalled_until:
+                self._arrive(connection, to_desk, frame, connection.stalled_until)
+            elif not to_desk:
+                if connection.number in self._by_number:
+                    self.exchange.frame_received(connection.number, frame, self.now_ns)
+            elif connection.is_open:
+                self._hear(connection.line, frame)
+
+        if at < NEVER:
+            self.at(at, arrive)
+
+    def _hear(self, line: str, frame: bytes) -> None:
+        if b'"error_code":1000' in frame and b"injected" not in frame:
+            self.violations.append(f"over the limit: {frame[:120]!r}")
+        self.lives[line].heard(self.now_ns)
+        take = self.desk.stream_frame if line == STREAMS else self.desk.gateway_frame
+        self.events += take(frame, self.now_ns)
+
+    def tell(self, line: str, frame: bytes) -> None:
+        """Let the desk hear something that the venue did not say."""
+        if self.current[line] is not None:
+            self._hear(line, frame)
+
+    # -- the archive --------------------------------------------------------------------------
+
+    def ask_archive(self, body: bytes) -> tuple[int, bytes] | None:
+        """Let the venue answer."""
+        answer = self.exchange.http_request(
+            next(self._numbers) + 10**6, HttpRequest("POST", "/archive/v1", body=body), self.now_ns
+        )
+        assert answer is not None
+        return answer.status, answer.body
+
+    def _post(self, body: bytes) -> None:
+        def arrive() -> None:
+            answer = self.archive(body)
+            if answer is None:
+                self.at(self.now_ns + SECOND * 9 // 10, lost)
+                return
+            if b'"error_code":1000' in answer[1] and b"injected" not in answer[1]:
+                self.violations.append(f"over the archive's limit: {answer[1][:120]!r}")
+            self.at(self.now_ns + self.delay(), lambda: answered(answer[1]))
+
+        def answered(text: bytes) -> None:
+            self.events += self.desk.archive_frame(text, self.now_ns)
+
+        def lost() -> None:
+            self.events += self.desk.archive_lost("no answer in time", self.now_ns)
+
+        self.at(self.now_ns + self.delay(), arrive)
+
+
+def _ignore(reply: Reply | NadowsError) -> None:
+    pass
+
+

@@ -1,0 +1,417 @@
+"""One run of the campaign: a client and a venue, a workload, faults, and what must be true in the end.
+
+Everything is drawn from the seed: when orders are placed and cancelled, when the counterparty trades, what
+goes wrong, when and for how long. Times are drawn to the nanosecond, never on a grid: a grid hides whole
+classes of races (reliability_and_experience.md, A1.6).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any, Final, NamedTuple
+
+from nadows.account import OrderStatus, TrackedOrder
+from nadows.desk import GATEWAY, Desk
+from nadows.errors import NadowsError
+from nadows.lifecycle import LifeOptions, LifeState
+from nadows.messages import Fill, Reply, Stream
+from nadows.network import TESTNET
+from nadows.session import LineState
+from nadows.signing import (
+    Appendix,
+    NonceSource,
+    OrderType,
+    Signer,
+    Subaccount,
+    sign_authenticate,
+    sign_cancel_orders,
+    sign_order,
+)
+from nadows.timings import Timings
+from nadows.venue.exchange import Exchange, ExchangeOptions
+from nadows.venue.flow import FlowPreset
+from nadows.venue.rest import HttpRequest
+from nadows.venue.switches import Switches
+from tests.faults.wire import MS, SECOND, Wires
+
+__all__ = ["END_NS", "LIVE_WITHIN_NS", "Result", "World"]
+
+START: Final = 1_800_000_000 * SECOND
+WORK_NS: Final = 7 * SECOND
+"""How long orders are placed, and how late a fault may begin."""
+LIVE_WITHIN_NS: Final = 5 * SECOND
+END_NS: Final = 14 * SECOND
+"""From the last fault to the reckoning: what is unknown has been settled by then."""
+WINDOW_MS: Final = 4_000
+"""Receive window of nonces; shorter than in life, so that a run need not last two minutes."""
+PRODUCT: Final = 4
+TICK: Final = 10**17
+STEP: Final = 10**15
+NEVER: Final = 2**32 - 1
+
+OWN, OTHER = Signer(b"\x07" * 32), Signer(b"\x09" * 32)
+OWN_SENDER, OTHER_SENDER = Subaccount.of(OWN.address), Subaccount.of(OTHER.address)
+
+TIMINGS: Final = Timings(
+    request_ns=1_500 * MS,
+    ack_ns=1_500 * MS,
+    archive_ns=1_000 * MS,
+    reconcile_ns=3 * SECOND,
+    after_reconnect_ns=(0, 100 * MS, 250 * MS, 500 * MS, SECOND, 2 * SECOND),
+    hold_ns=500 * MS,
+    settle_ns=2_500 * MS,
+    takes_effect_ns=5 * SECOND,
+    doubt_ns=(0, 250 * MS, 500 * MS, 700 * MS),
+    audit_ns=2 * SECOND,
+    audit_patience_ns=SECOND,
+    calm_ns=500 * MS,
+    calm_cap_ns=2 * SECOND,
+    page=7,
+)
+LIFE: Final = LifeOptions(quiet_ns=SECOND, probe_ns=SECOND, proven_ns=SECOND)
+
+Levels = list[tuple[int, int]]
+
+
+class Result(NamedTuple):
+    """What a run showed."""
+
+    seed: int
+    faults: tuple[str, ...]
+    fills: int
+    late: int
+    reconnects: int
+    gaps: int
+    books_compared: int
+    problems: tuple[str, ...]
+
+
+class World:
+    """A client and a venue.
+
+    Args:
+        seed: Of everything.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.nonces = NonceSource(first=seed)
+        self.skew_ns = 0
+        """How far the client's clock is ahead."""
+        self.problems: list[str] = []
+        self.books_compared = 0
+        switches = Switches(speed_bump_ms=self.rng.choice([0, 30]), signed_quantities=self.rng.random() < 0.5)
+        options = ExchangeOptions(flow=FlowPreset.CALM, limits=True, switches=switches)
+        self.exchange = Exchange(options, seed=seed, now_ns=START)
+        desk = Desk(
+            subaccount=OWN_SENDER.hex,
+            authenticate=self._authenticate,
+            rng=random.Random(seed),
+            snapshot_depth=self.rng.choice([20, 40, 100]),
+            timings=TIMINGS,
+        )
+        self.wires = Wires(desk, self.exchange, random.Random(self.rng.random()), LIFE, START)
+        self.desk = desk
+        self.archive_lag_ns = 0
+        """How far the archive trails."""
+        self.wires.archive = self.ask_archive
+        self._truth: dict[int, tuple[Levels, Levels]] = {}
+        self._checked_at = -1
+        self._replies: dict[str, Reply | NadowsError] = {}
+        own = OWN_SENDER.hex
+        for stream in (
+            Stream.order_update(own),
+            Stream.fill(own),
+            Stream.position_change(own),
+            Stream.book_depth(PRODUCT),
+            Stream.trade(PRODUCT),
+        ):
+            desk.subscribe(stream, START)
+
+    @property
+    def now_ns(self) -> int:
+        """The clock."""
+        return self.wires.now_ns
+
+    # -- the workload -------------------------------------------------------------------------
+
+    def schedule_work(self) -> None:
+        """Draw when what is done."""
+        for action, mean_ns in (
+            (self._place, 160 * MS),
+            (self._cancel, 700 * MS),
+            (self._counter, 260 * MS),
+        ):
+            at = START + SECOND // 3 + int(self.rng.expovariate(1) * mean_ns)
+            while at < START + WORK_NS:
+                self.wires.at(at, action)
+                at += 1 + int(self.rng.expovariate(1) * mean_ns)
+        # The venue publishes depth at multiples of 50 ms; right after, its book is what subscribers have.
+        self._look_at_books(START + 50 * MS)
+
+    def _authenticate(self, request_id: int) -> bytes:
+        expiration_ms = (self.now_ns + self.skew_ns) // MS + 90_000
+        return sign_authenticate(OWN, TESTNET.domain, OWN_SENDER, expiration_ms, id=request_id).frame
+
+    def _nonce(self) -> int:
+        return self.nonces.next(self.now_ns // MS, WINDOW_MS)
+
+    def _touch(self) -> tuple[int, int]:
+        top = self.exchange.engine.markets[PRODUCT].top()
+        return top.bid_price, top.ask_price
+
+    def _place(self) -> None:
+        if not self.desk.gateway.is_up:
+            return
+        bid, ask = self._touch()
+        buy = self.rng.random() < 0.5
+        kind = self.rng.choices(
+            [OrderType.DEFAULT, OrderType.POST_ONLY, OrderType.IOC, OrderType.FOK], [5, 4, 3, 1]
+        )[0]
+        near = bid if buy else ask
+        price = near + self.rng.randint(-3, 3) * TICK
+        qty = self.rng.randint(40, 400) * STEP
+        signed = sign_order(
+            OWN,
+            TESTNET.domain,
+            PRODUCT,
+            OWN_SENDER,
+            price,
+            qty if buy else -qty,
+            NEVER,
+            self._nonce(),
+            Appendix(order_type=kind).value,
+        )
+        self.desk.place(
+            signed, now_ns=self.now_ns, on_reply=lambda reply: self._answered(signed.digest, reply)
+        )
+
+    def _answered(self, digest: str, reply: Reply | NadowsError) -> None:
+        if digest in self._replies:
+            self.problems.append(f"answered twice: {digest}")
+        self._replies[digest] = reply
+
+    def _cancel(self) -> None:
+        account = self.desk.account
+        assert account is not None
+        open_now = [order for order in account.open_orders() if order.status is not OrderStatus.PENDING_NEW]
+        if not open_now or not self.desk.gateway.is_up:
+            return
+        order = self.rng.choice(open_now)
+        signed = sign_cancel_orders(
+            OWN, TESTNET.domain, OWN_SENDER, [PRODUCT], [order.digest], self._nonce()
+        )
+        self.desk.execute(
+            signed.frame,
+            request_type="execute_cancel_orders",
+            signature=signed.signature,
+            cancels=(order.digest,),
+            now_ns=self.now_ns,
+            on_reply=lambda reply: None,
+        )
+
+    def _counter(self) -> None:
+        """Let somebody else trade, preferably with the client's resting orders."""
+        mine = [order for order in self.exchange.engine.orders.values() if order.digest]
+        mine = [order for order in mine if order.account.subaccount == OWN_SENDER.hex]
+        bid, ask = self._touch()
+        if mine and self.rng.random() < 0.8:
+            chosen = self.rng.choice(mine)
+            buy, price = not chosen.is_bid, chosen.price
+        else:
+            buy = self.rng.random() < 0.5
+            price = ask if buy else bid
+        qty = self.rng.randint(30, 300) * STEP
+        signed = sign_order(
+            OTHER,
+            TESTNET.domain,
+            PRODUCT,
+            OTHER_SENDER,
+            price,
+            qty if buy else -qty,
+            NEVER,
+            self._nonce(),
+            Appendix(order_type=OrderType.IOC).value,
+        )
+        number = 10**9 + self.rng.getrandbits(40)
+        self.exchange.http_request(
+            number, HttpRequest("POST", "/v1/execute", body=signed.frame, address="10.0.0.9"), self.now_ns
+        )
+        self.exchange.http_answers()
+
+    # -- what faults need ---------------------------------------------------------------------
+
+    def place_for(self, frame: bytes) -> None:
+        """Let a request of the client arrive by another way."""
+        number = 10**9 + self.rng.getrandbits(40)
+        self.exchange.http_request(number, HttpRequest("POST", "/v1/execute", body=frame), self.now_ns)
+        self.exchange.http_answers()
+
+    def refuse_for_load(self, frame: bytes) -> None:
+        """Answer a request as the venue's edge does when it has had enough."""
+        request = json.loads(frame)
+        kind = f"query_{request['type']}" if "type" in request else f"execute_{next(iter(request))}"
+        answer = {"status": "failure", "error": "injected", "error_code": 1000, "request_type": kind}
+        body = request.get(next(iter(request)))
+        if isinstance(body, dict):
+            answer["signature"] = body.get("signature") or body["place_order"]["signature"]
+        self.wires.tell(GATEWAY, json.dumps(answer, separators=(",", ":")).encode())
+
+    def ask_archive(self, body: bytes) -> tuple[int, bytes] | None:
+        """Answer from what the archive has filed."""
+        if not self.archive_lag_ns:
+            return self.wires.ask_archive(body)
+        filed = self.now_ns - self.archive_lag_ns
+        matches = self.exchange.engine.archive.matches([OWN_SENDER.hex])
+        newest = next((match.submission_idx for match in matches if match.ts <= filed), 0)
+        request = json.loads(body)
+        if "matches" in request:
+            request["matches"]["idx"] = min(int(request["matches"].get("idx") or newest), newest)
+            return self.wires.ask_archive(json.dumps(request).encode())
+        answered = self.wires.ask_archive(body)
+        assert answered is not None
+        answer = json.loads(answered[1])
+        if "orders" in answer:
+            answer["orders"] = [self._as_filed(each, newest) for each in answer["orders"]]
+            answer["orders"] = [each for each in answer["orders"] if each["base_filled"] != "0"]
+        return answered[0], json.dumps(answer).encode()
+
+    def _as_filed(self, record: dict[str, Any], newest: int) -> dict[str, Any]:
+        """Take out of an order's record what is not filed yet."""
+        filled = sum(
+            qty for (idx, digest), (qty, _, _) in self._true_fills().items()
+            if digest == record["digest"] and idx <= newest
+        )
+        return record | {"base_filled": str(filled)}
+
+    # -- the reckoning ------------------------------------------------------------------------
+
+    def _look_at_books(self, at_ns: int) -> None:
+        def look() -> None:
+            self.exchange.tick(self.now_ns)
+            market = self.exchange.engine.markets[PRODUCT]
+            if market.changed_ns not in self._truth:
+                self._truth[market.changed_ns] = (market.book.bids.depth(120), market.book.asks.depth(120))
+            self._compare_book()
+            self._look_at_books(at_ns + 50 * MS)
+
+        self.wires.at(at_ns, look)
+
+    def _compare_book(self) -> None:
+        book = self.desk.books[PRODUCT]
+        expected = self._truth.get(book.max_timestamp)
+        if not book.is_live or expected is None or book.max_timestamp == self._checked_at:
+            return
+        self._checked_at = book.max_timestamp
+        self.books_compared += 1
+        for side, truth in ((book.bids, expected[0]), (book.asks, expected[1])):
+            levels = list(side)[:120]
+            if levels != truth[: len(levels)] or not levels:
+                self.problems.append(f"wrong LIVE book at {book.max_timestamp}")
+                return
+
+    def still(self) -> None:
+        """Let the house stop trading: what remains is to be found out, and no work of the machine's."""
+        self.exchange._flow = None
+
+    def check_live(self) -> None:
+        """Everything is up again."""
+        states = {name: life.state for name, life in self.wires.lives.items()}
+        if any(state not in (LifeState.LIVE, LifeState.DEGRADED) for state in states.values()):
+            self.problems.append(f"not live in time: {states}")
+        if self.desk.streams.state is not LineState.LIVE:
+            self.problems.append(f"streams are {self.desk.streams.state}")
+        wanted = set(self.desk.streams.streams)
+        if len(wanted) != 5 or wanted != self.desk.streams.acknowledged:
+            self.problems.append(f"not subscribed to everything: {len(wanted)} streams wanted")
+        if not self.desk.books[PRODUCT].is_live:
+            self.problems.append("the book is not live in time")
+
+    def check_end(self) -> None:
+        """Nothing lost, nothing doubled, nothing wrong."""
+        self.problems += self.wires.violations
+        self._check_fills()
+        self._check_orders()
+        account = self.desk.account
+        assert account is not None
+        held = self.exchange.engine.ledger.account(OWN_SENDER.hex)
+        if held is not None:
+            market = self.exchange.engine.markets[PRODUCT]
+            amount = held.balance(market.product)[0]
+            if amount != account.position(PRODUCT):
+                self.problems.append(f"position {account.position(PRODUCT)}, the venue says {amount}")
+        book, market = self.desk.books[PRODUCT], self.exchange.engine.markets[PRODUCT]
+        if not book.is_live or book.max_timestamp != market.changed_ns:
+            self.problems.append(f"the book is {book.state} at {book.max_timestamp}, not {market.changed_ns}")
+
+    def _true_fills(self) -> dict[tuple[int, str], tuple[int, int, bool]]:
+        found = {}
+        for match in self.exchange.engine.archive.matches([OWN_SENDER.hex]):
+            for side in match.sides:
+                if side.order.account.subaccount == OWN_SENDER.hex:
+                    qty = abs(side.booking.base)
+                    fee = side.fee + side.builder_fee
+                    found[match.submission_idx, side.order.digest] = (qty, fee, side.order.is_bid)
+        return found
+
+    def _check_fills(self) -> None:
+        expected = self._true_fills()
+        delivered = [event for event in self.wires.events if isinstance(event, Fill)]
+        keys = [fill.key for fill in delivered]
+        if len(keys) != len(set(keys)):
+            self.problems.append(f"{len(keys) - len(set(keys))} fills delivered twice")
+        lost = expected.keys() - set(keys)
+        if lost:
+            self.problems.append(f"{len(lost)} fills lost: {sorted(lost)[:3]}")
+        invented = set(keys) - expected.keys()
+        if invented:
+            self.problems.append(f"{len(invented)} fills invented")
+        for fill in delivered:
+            told = (abs(fill.filled_qty), int(fill.fee), fill.is_bid)
+            if fill.key in expected and told != expected[fill.key]:
+                self.problems.append(f"fill {fill.key} told as {told}, not {expected[fill.key]}")
+
+    def _check_orders(self) -> None:
+        account, engine = self.desk.account, self.exchange.engine
+        assert account is not None
+        filled: dict[str, int] = {}
+        for (_, digest), (qty, _, _) in self._true_fills().items():
+            filled[digest] = filled.get(digest, 0) + qty
+        open_there = {order.digest: order for order in engine.orders.values() if order.digest}
+        for order in account.orders.values():
+            expected = _expected(order, filled.get(order.digest, 0), order.digest in open_there)
+            if order.status not in expected or order.cum_qty != filled.get(order.digest, 0):
+                self.problems.append(
+                    f"order {order.digest[:10]} is {order.status.name} with {order.cum_qty} filled, the venue "
+                    f"says {'open' if order.digest in open_there else 'gone'} with {filled.get(order.digest, 0)}"
+                )
+
+    def result(self, faults: tuple[str, ...]) -> Result:
+        """Sum up."""
+        recovery = self.desk.recovery
+        assert recovery is not None
+        return Result(
+            seed=self.seed,
+            faults=faults,
+            fills=sum(isinstance(event, Fill) for event in self.wires.events),
+            late=recovery.late_fills,
+            reconnects=sum(life.connects - 1 for life in self.wires.lives.values()),
+            gaps=self.desk.books[PRODUCT].gaps,
+            books_compared=self.books_compared,
+            problems=tuple(self.problems),
+        )
+
+
+def _expected(order: TrackedOrder, filled: int, is_open: bool) -> set[OrderStatus]:
+    if is_open:
+        return {OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.NEW}
+    if filled >= order.qty:
+        return {OrderStatus.FILLED}
+    if filled:
+        return {OrderStatus.CANCELED}
+    # Nothing of it is left to tell these apart, if its answer was lost.
+    return {OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
+
+

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 from typing import Any, Final, NamedTuple
+from unittest.mock import patch
 
 from nadows.account import OrderStatus, TrackedOrder
 from nadows.desk import GATEWAY, Desk
@@ -29,6 +30,7 @@ from nadows.signing import (
     sign_order,
 )
 from nadows.timings import Timings
+from nadows.venue import flow
 from nadows.venue.exchange import Exchange, ExchangeOptions
 from nadows.venue.flow import FlowPreset
 from nadows.venue.rest import HttpRequest
@@ -46,6 +48,8 @@ END_NS: Final = 14 * SECOND
 WINDOW_MS: Final = 4_000
 """Receive window of nonces; shorter than in life, so that a run need not last two minutes."""
 PRODUCT: Final = 4
+DEPTH: Final = 60
+"""Levels compared, at most: more than any snapshot of a run reaches."""
 TICK: Final = 10**17
 STEP: Final = 10**15
 NEVER: Final = 2**32 - 1
@@ -104,12 +108,12 @@ class World:
         self.books_compared = 0
         switches = Switches(speed_bump_ms=self.rng.choice([0, 30]), signed_quantities=self.rng.random() < 0.5)
         options = ExchangeOptions(flow=FlowPreset.CALM, limits=True, switches=switches)
-        self.exchange = Exchange(options, seed=seed, now_ns=START)
+        self.exchange = _small_venue(options, seed)
         desk = Desk(
             subaccount=OWN_SENDER.hex,
             authenticate=self._authenticate,
             rng=random.Random(seed),
-            snapshot_depth=self.rng.choice([20, 40, 100]),
+            snapshot_depth=self.rng.choice([15, 30, 50]),
             timings=TIMINGS,
         )
         self.wires = Wires(desk, self.exchange, random.Random(self.rng.random()), LIFE, START)
@@ -293,7 +297,7 @@ class World:
             self.exchange.tick(self.now_ns)
             market = self.exchange.engine.markets[PRODUCT]
             if market.changed_ns not in self._truth:
-                self._truth[market.changed_ns] = (market.book.bids.depth(120), market.book.asks.depth(120))
+                self._truth[market.changed_ns] = (market.book.bids.depth(DEPTH), market.book.asks.depth(DEPTH))
             self._compare_book()
             self._look_at_books(at_ns + 50 * MS)
 
@@ -307,7 +311,7 @@ class World:
         self._checked_at = book.max_timestamp
         self.books_compared += 1
         for side, truth in ((book.bids, expected[0]), (book.asks, expected[1])):
-            levels = list(side)[:120]
+            levels = list(side)[:DEPTH]
             if levels != truth[: len(levels)] or not levels:
                 self.problems.append(f"wrong LIVE book at {book.max_timestamp}")
                 return
@@ -402,6 +406,16 @@ class World:
             books_compared=self.books_compared,
             problems=tuple(self.problems),
         )
+
+
+def _small_venue(options: ExchangeOptions, seed: int) -> Exchange:
+    """Open a venue with books of some 80 levels, of which one product's trades: enough, and ten times quicker."""
+    with patch.object(flow, "_TARGET_ORDERS", 130):
+        exchange = Exchange(options, seed=seed, now_ns=START)
+    house = exchange._flow
+    assert house is not None
+    house._streams = [stream for stream in house._streams if stream.product.product_id == PRODUCT]
+    return exchange
 
 
 def _expected(order: TrackedOrder, filled: int, is_open: bool) -> set[OrderStatus]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from nadows.desk import GATEWAY, STREAMS
@@ -52,7 +53,7 @@ def cut_both_again_and_again(world: World, rng: random.Random, begin: int) -> in
     at = begin
     for _ in range(rng.randint(2, 4)):
         for line in LINES:
-            world.wires.at(at + rng.randrange(20 * MS), lambda line=line: world.wires.cut(line))
+            world.wires.at(at + rng.randrange(20 * MS), partial(world.wires.cut, line))
         at += span(rng, 20, 400)
     return at
 
@@ -115,7 +116,9 @@ def restart(world: World, rng: random.Random, begin: int) -> int:
 # -- events --------------------------------------------------------------------------------------
 
 
-def _events(kinds: tuple[bytes, ...], rng: random.Random, share: float, then: Callable[[bytes], list[Delivery]]) -> Tamper:
+def _events(
+    kinds: tuple[bytes, ...], rng: random.Random, share: float, then: Callable[[bytes], list[Delivery]]
+) -> Tamper:
     def tamper(message: Message) -> list[Delivery] | None:
         if message.line != STREAMS or not message.to_desk or not any(kind in message.frame for kind in kinds):
             return None
@@ -182,7 +185,15 @@ def shuffle_depth(world: World, rng: random.Random, begin: int) -> int:
 def garble(world: World, rng: random.Random, begin: int) -> int:
     """Frames arrive cut short, in the wrong encoding, or with junk between them."""
     end = begin + span(rng, 100, 800)
-    junk = [b"", b"{", b"null", b"[]", b'{"type":"fill"}', b'\xff\xfe{"id":1}', b'{"id":99999999,"result":null}']
+    junk = [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'{"type":"fill"}',
+        b'\xff\xfe{"id":1}',
+        b'{"id":99999999,"result":null}',
+    ]
 
     def tamper(message: Message) -> list[Delivery] | None:
         if not message.to_desk or rng.random() < 0.8:
@@ -384,4 +395,3 @@ FAULTS: Final[dict[str, Fault]] = {
     )
 }
 """By name, in an order that seeds rely on: new ones go to the end."""
-

@@ -20,13 +20,13 @@ from unittest.mock import patch
 
 from nadows.account import Account, OrderEvent
 from nadows.book import Book, BookState
-from nadows.bookkeeping import Bookkeeper
 from nadows.desk import Desk
 from nadows.messages import Fill, LateFill, OrderUpdate
 from nadows.recovery import Recovery, _late_fill
 from nadows.session import Overdue, StreamSession
 from tests.faults import world
 from tests.faults.campaign import run
+from tests.faults.wire import SECOND
 
 __all__ = ["MUTANTS", "SEEDS", "Verdict", "hunt"]
 
@@ -178,7 +178,8 @@ def held_fills_forgotten() -> AbstractContextManager[Any]:
     original = Recovery.lost
 
     def lost(self: Recovery) -> None:
-        self._held = {key: fill for key, fill in self._held.items() if self._account._seen.add(key)}
+        self._account._seen.update(self._held)
+        self._held.clear()
         original(self)
 
     return patch.object(Recovery, "lost", lost)
@@ -214,10 +215,12 @@ def late_price_is_limit() -> AbstractContextManager[Any]:
 
     def late(match: Any, at_s: int, account: Account) -> LateFill:
         told = _late_fill(match, at_s, account)
-        return LateFill(**{
-            name: match.order.priceX18 if name == "price" else getattr(told, name)
-            for name in told.__struct_fields__
-        })
+        return LateFill(
+            **{
+                name: match.order.priceX18 if name == "price" else getattr(told, name)
+                for name in told.__struct_fields__
+            }
+        )
 
     return patch("nadows.recovery._late_fill", late)
 
@@ -343,7 +346,7 @@ def impatient_probe() -> AbstractContextManager[Any]:
 
 def sluggish_retry() -> AbstractContextManager[Any]:
     """After a failure the next try waits for half a minute or so."""
-    return _life(base_ns=60 * world.SECOND, cap_ns=60 * world.SECOND)
+    return _life(base_ns=60 * SECOND, cap_ns=60 * SECOND)
 
 
 MUTANTS: Final[dict[str, Mutant]] = {

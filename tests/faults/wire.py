@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from nadows.desk import GATEWAY, STREAMS, Desk, DeskEvent
+from nadows.errors import NadowsError
 from nadows.lifecycle import Do, Lifeline, LifeOptions
 from nadows.messages import Reply, StatusQuery
-from nadows.errors import NadowsError
 from nadows.session import LineState
 from nadows.venue.exchange import ConnectionKind, Exchange
 from nadows.venue.rest import HttpRequest
@@ -315,5 +315,3 @@ class Wires:
 
 def _ignore(reply: Reply | NadowsError) -> None:
     pass
-
-

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from nadows.account import OrderStatus, TrackedOrder
-from nadows.desk import GATEWAY, Desk
+from nadows.desk import GATEWAY, STREAMS, Desk
 from nadows.errors import NadowsError
 from nadows.lifecycle import LifeOptions, LifeState
 from nadows.messages import Fill, Reply, Stream
@@ -35,7 +35,7 @@ from nadows.venue.exchange import Exchange, ExchangeOptions
 from nadows.venue.flow import FlowPreset
 from nadows.venue.rest import HttpRequest
 from nadows.venue.switches import Switches
-from tests.faults.wire import MS, SECOND, Wires
+from tests.faults.wire import MS, SECOND, Delivery, Message, Wires
 
 __all__ = ["END_NS", "LIVE_WITHIN_NS", "Result", "World"]
 
@@ -204,9 +204,7 @@ class World:
         if not open_now or not self.desk.gateway.is_up:
             return
         order = self.rng.choice(open_now)
-        signed = sign_cancel_orders(
-            OWN, TESTNET.domain, OWN_SENDER, [PRODUCT], [order.digest], self._nonce()
-        )
+        signed = sign_cancel_orders(OWN, TESTNET.domain, OWN_SENDER, [PRODUCT], [order.digest], self._nonce())
         self.desk.execute(
             signed.frame,
             request_type="execute_cancel_orders",
@@ -285,7 +283,8 @@ class World:
     def _as_filed(self, record: dict[str, Any], newest: int) -> dict[str, Any]:
         """Take out of an order's record what is not filed yet."""
         filled = sum(
-            qty for (idx, digest), (qty, _, _) in self._true_fills().items()
+            qty
+            for (idx, digest), (qty, *_) in self._true_fills().items()
             if digest == record["digest"] and idx <= newest
         )
         return record | {"base_filled": str(filled)}
@@ -297,7 +296,10 @@ class World:
             self.exchange.tick(self.now_ns)
             market = self.exchange.engine.markets[PRODUCT]
             if market.changed_ns not in self._truth:
-                self._truth[market.changed_ns] = (market.book.bids.depth(DEPTH), market.book.asks.depth(DEPTH))
+                self._truth[market.changed_ns] = (
+                    market.book.bids.depth(DEPTH),
+                    market.book.asks.depth(DEPTH),
+                )
             self._compare_book()
             self._look_at_books(at_ns + 50 * MS)
 
@@ -317,8 +319,11 @@ class World:
                 return
 
     def still(self) -> None:
-        """Let the house stop trading: what remains is to be found out, and no work of the machine's."""
+        """Let the house stop trading, sometimes with its last words lost; what remains is to be found out."""
         self.exchange._flow = None
+        if self.rng.random() < 0.3:
+            self.wires.tampers.append(_lose_events)
+            self.wires.at(self.now_ns + 200 * MS, lambda: self.wires.tampers.remove(_lose_events))
 
     def check_live(self) -> None:
         """Everything is up again."""
@@ -350,14 +355,16 @@ class World:
         if not book.is_live or book.max_timestamp != market.changed_ns:
             self.problems.append(f"the book is {book.state} at {book.max_timestamp}, not {market.changed_ns}")
 
-    def _true_fills(self) -> dict[tuple[int, str], tuple[int, int, bool]]:
+    def _true_fills(self) -> dict[tuple[int, str], tuple[int, int, int, bool]]:
         found = {}
         for match in self.exchange.engine.archive.matches([OWN_SENDER.hex]):
             for side in match.sides:
                 if side.order.account.subaccount == OWN_SENDER.hex:
                     qty = abs(side.booking.base)
                     fee = side.fee + side.builder_fee
-                    found[match.submission_idx, side.order.digest] = (qty, fee, side.order.is_bid)
+                    # The resting order's price is the price of the match.
+                    told = (qty, fee, match.maker.order.price, side.order.is_bid)
+                    found[match.submission_idx, side.order.digest] = told
         return found
 
     def _check_fills(self) -> None:
@@ -373,7 +380,7 @@ class World:
         if invented:
             self.problems.append(f"{len(invented)} fills invented")
         for fill in delivered:
-            told = (abs(fill.filled_qty), int(fill.fee), fill.is_bid)
+            told = (abs(fill.filled_qty), int(fill.fee), int(fill.price), fill.is_bid)
             if fill.key in expected and told != expected[fill.key]:
                 self.problems.append(f"fill {fill.key} told as {told}, not {expected[fill.key]}")
 
@@ -381,15 +388,16 @@ class World:
         account, engine = self.desk.account, self.exchange.engine
         assert account is not None
         filled: dict[str, int] = {}
-        for (_, digest), (qty, _, _) in self._true_fills().items():
+        for (_, digest), (qty, *_) in self._true_fills().items():
             filled[digest] = filled.get(digest, 0) + qty
         open_there = {order.digest: order for order in engine.orders.values() if order.digest}
         for order in account.orders.values():
-            expected = _expected(order, filled.get(order.digest, 0), order.digest in open_there)
-            if order.status not in expected or order.cum_qty != filled.get(order.digest, 0):
+            done = filled.get(order.digest, 0)
+            is_open = order.digest in open_there
+            if order.status not in _expected(order, done, is_open) or order.cum_qty != done:
                 self.problems.append(
-                    f"order {order.digest[:10]} is {order.status.name} with {order.cum_qty} filled, the venue "
-                    f"says {'open' if order.digest in open_there else 'gone'} with {filled.get(order.digest, 0)}"
+                    f"order {order.digest[:10]} is {order.status.name} with {order.cum_qty} filled, "
+                    f"the venue says {'open' if is_open else 'gone'} with {done}"
                 )
 
     def result(self, faults: tuple[str, ...]) -> Result:
@@ -408,8 +416,12 @@ class World:
         )
 
 
+def _lose_events(message: Message) -> list[Delivery] | None:
+    return [] if message.to_desk and message.line == STREAMS and b'"type":' in message.frame else None
+
+
 def _small_venue(options: ExchangeOptions, seed: int) -> Exchange:
-    """Open a venue with books of some 80 levels, of which one product's trades: enough, and ten times quicker."""
+    """Open a venue with books of some 80 levels, of which one trades: enough, and several times quicker."""
     with patch.object(flow, "_TARGET_ORDERS", 130):
         exchange = Exchange(options, seed=seed, now_ns=START)
     house = exchange._flow
@@ -427,5 +439,3 @@ def _expected(order: TrackedOrder, filled: int, is_open: bool) -> set[OrderStatu
         return {OrderStatus.CANCELED}
     # Nothing of it is left to tell these apart, if its answer was lost.
     return {OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
-
-

@@ -142,6 +142,8 @@ class Recovery:
         self._was_restored = False
         self._passes_due: list[int] = []
         self._pass: _Pass | None = None
+        self._began_at = 0
+        """Where the archive stood when this client came: what is older is history to it, save own orders."""
         self._floors: deque[tuple[int, int]] = deque()
         self._holding = False
         self._hold_until: int | None = None
@@ -233,8 +235,9 @@ class Recovery:
         self._archive_failures = 0
         if isinstance(query, MatchesQuery):
             self._page(answer, now_ns)
-        elif isinstance(query, OrderHistoryQuery):
-            self._records(query, answer.orders, now_ns)
+        else:
+            assert isinstance(query, OrderHistoryQuery)
+            self._records(query, answer.orders)
         self.tend(now_ns)
 
     def archive_lost(self, now_ns: int) -> None:
@@ -360,8 +363,12 @@ class Recovery:
 
     def _end_pass(self, walk: _Pass, now_ns: int) -> None:
         self._pass = None
+        if self.verified is None:
+            self._began_at = walk.newest
         wanted = (
-            match for match in walk.found.values() if walk.floor is not None or self._is_own(match.digest)
+            match
+            for match in walk.found.values()
+            if match.submission_idx > self._began_at or self._is_own(match.digest)
         )
         late = [
             _late_fill(match, walk.seconds.get(int(match.submission_idx), 0), self._account)
@@ -395,8 +402,6 @@ class Recovery:
         account, touched = self._account, set[int]()
 
         def on_balances(reply: Reply | NadowsError) -> None:
-            if self._touched is not touched:
-                return
             self._touched = None
             try:
                 info = messages.reply_data(checked(reply), "query_subaccount_info")
@@ -430,8 +435,6 @@ class Recovery:
         asked = set(known)
 
         def on_orders(reply: Reply | NadowsError) -> None:
-            if self._orders_asked is not asked:
-                return
             self._orders_asked = None
             try:
                 listed: messages.Orders = messages.reply_data(checked(reply), "query_orders")
@@ -500,7 +503,7 @@ class Recovery:
         order.on(OrderEvent.MISSED)
         doubt.awaits_archive = True
 
-    def _records(self, query: OrderHistoryQuery, found: tuple[ArchivedOrder, ...], now_ns: int) -> None:
+    def _records(self, query: OrderHistoryQuery, found: tuple[ArchivedOrder, ...]) -> None:
         records = {record.digest: record for record in found}
         for digest in query.digests or ():
             doubt = self._doubts.get(digest)

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
+from msgspec import structs
+
 from nadows.account import Account, OrderEvent
 from nadows.book import Book, BookState
 from nadows.desk import Desk
 from nadows.messages import Fill, LateFill, OrderUpdate
 from nadows.recovery import Recovery, _late_fill
 from nadows.session import Overdue, StreamSession
+from nadows.units import Nanos
 from tests.faults import world
 from tests.faults.campaign import run
 from tests.faults.wire import SECOND
@@ -68,9 +71,11 @@ def _trusting(self: Book, update: Any) -> BookState:
     return self.state
 
 
-def updates_not_kept() -> AbstractContextManager[Any]:
-    """What comes while the snapshot is awaited is thrown away."""
-    return patch.object(Book, "_keep", lambda self, update: None)
+@contextmanager
+def updates_not_kept() -> Iterator[None]:
+    """What comes while the snapshot is awaited is thrown away, and not missed."""
+    with patch.object(Book, "_keep", lambda self, update: None), old_snapshot_taken():
+        yield
 
 
 @contextmanager
@@ -79,8 +84,13 @@ def old_snapshot_taken() -> Iterator[None]:
     original = Book.load
 
     def load(self: Book, snapshot: Any, depth: int | None = None) -> None:
-        self._pending, self._last_received = [], None
-        original(self, snapshot, depth)
+        received, self._last_received = self._last_received, None
+        if self._pending:
+            self._pending[0] = structs.replace(self._pending[0], last_max_timestamp=Nanos(0))
+        try:
+            original(self, snapshot, depth)
+        finally:
+            self._last_received = received
 
     with patch.object(Book, "load", load):
         yield
@@ -127,38 +137,9 @@ def watermark_from_stream() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def watermark_before_delivery() -> Iterator[None]:
-    """A page is marked as done when it comes, before all the pages are there."""
-    original = Recovery._page
-
-    def page(self: Recovery, answer: Any, now_ns: int) -> None:
-        newest = max((int(match.submission_idx) for match in answer.matches), default=0)
-        self._floors.clear()
-        self._floors.append((now_ns, max(newest, self.verified or 0)))
-        original(self, answer, now_ns)
-
-    with patch.object(Recovery, "_page", page):
-        yield
-
-
 def first_page_only() -> AbstractContextManager[Any]:
     """The archive's answer is taken for all there is."""
     return patch.object(Recovery, "_goes_on", lambda self, walk, page, lowest: False)
-
-
-@contextmanager
-def pages_joined_blindly() -> Iterator[None]:
-    """The next page need not begin where the last one ended."""
-    original = Recovery._page
-
-    def page(self: Recovery, answer: Any, now_ns: int) -> None:
-        if self._pass is not None:
-            self._pass.must_join = False
-        original(self, answer, now_ns)
-
-    with patch.object(Recovery, "_page", page):
-        yield
 
 
 def late_fills_kept_quiet() -> AbstractContextManager[Any]:
@@ -361,9 +342,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         backfill_only_after_reconnects,
         backfill_once,
         watermark_from_stream,
-        watermark_before_delivery,
         first_page_only,
-        pages_joined_blindly,
         late_fills_kept_quiet,
         held_fills_forgotten,
         dedupe_by_order,
@@ -432,10 +411,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="which; all by default")
     asked = parser.parse_args()
     names = asked.names or list(MUTANTS)
+    verdicts = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        verdicts = list(pool.map(hunt, names))
-    for each in verdicts:
-        print(f"{each.name:32} {'ALIVE' if each.seed is None else each.seed:>6}  {each.problem[:90]}")
+        for each in pool.map(hunt, names):
+            verdicts.append(each)
+            seed = "ALIVE" if each.seed is None else each.seed
+            print(f"{each.name:32} {seed:>6}  {each.problem[:90]}", flush=True)
     if not asked.names:
         text = PAGE.read_text()
         head, rest = text.split(BEGIN)

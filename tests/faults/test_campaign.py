@@ -25,6 +25,7 @@ def test_seed(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_seeds() -> None:
     """A hundred more; among them every fault there is."""
     results = list(run_many(range(12, 100)))

@@ -26,7 +26,7 @@ __all__ = ["BOUNDS_NS", "LEVELS", "MetricsCollector", "log_metrics", "prometheus
 
 BOUNDS_NS: Final = tuple(step * 10**power for power in range(3, 11) for step in (1, 2, 5))
 """Upper bounds of the buckets shown to Prometheus: 1 us to 50 s in steps of 1, 2, 5."""
-LEVELS: Final = frozenset({"gateway_in_flight"})
+LEVELS: Final = frozenset({"gateway_in_flight", "held_fills", "orders_in_doubt"})
 """Names among the counters that go up and down, and are gauges to Prometheus."""
 
 _LOCAL: Final = "127.0.0.1"

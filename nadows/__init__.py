@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nadows.book import Book, BookState, Level, Slippage, Sweep
     from nadows.client import Client, connect
     from nadows.delivery import SlowConsumer, Subscription
-    from nadows.desk import BookChanged, Disconnected, Reconnected
+    from nadows.desk import BookChanged, DepthGap, Disconnected, Reconnected
     from nadows.errors import (
         BookNotLive,
         CaptureError,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         UsageError,
         VenueError,
     )
+    from nadows.inbox import Overflow
     from nadows.messages import Stream
     from nadows.metrics import Metrics
     from nadows.metrics.endpoint import log_metrics, serve_metrics
@@ -47,7 +48,7 @@ _HOME = {
     "nadows.book": ("Book", "BookState", "Level", "Slippage", "Sweep"),
     "nadows.client": ("Client", "connect"),
     "nadows.delivery": ("SlowConsumer", "Subscription"),
-    "nadows.desk": ("BookChanged", "Disconnected", "Reconnected"),
+    "nadows.desk": ("BookChanged", "DepthGap", "Disconnected", "Reconnected"),
     "nadows.errors": (
         "BookNotLive",
         "CaptureError",
@@ -64,6 +65,7 @@ _HOME = {
         "UsageError",
         "VenueError",
     ),
+    "nadows.inbox": ("Overflow",),
     "nadows.messages": ("Stream",),
     "nadows.metrics": ("Metrics",),
     "nadows.metrics.endpoint": ("log_metrics", "serve_metrics"),
@@ -86,6 +88,7 @@ __all__ = [
     "CaptureError",
     "Client",
     "ConnectFailed",
+    "DepthGap",
     "Disconnected",
     "InvalidRequest",
     "Level",
@@ -96,6 +99,7 @@ __all__ = [
     "OrderStatus",
     "OrderType",
     "OrderUnknown",
+    "Overflow",
     "Position",
     "Product",
     "Products",

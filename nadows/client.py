@@ -22,7 +22,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any, Final, Protocol
@@ -30,9 +30,10 @@ from typing import Any, Final, Protocol
 from nadows import messages
 from nadows.account import Account
 from nadows.book import Book, BookState
-from nadows.delivery import DEFAULT_MAXLEN, Callback, Router, Subscription
+from nadows.delivery import DEFAULT_MAXLEN, Batches, Callback, Router, Subscription
 from nadows.desk import ARCHIVE, GATEWAY, STREAMS, BookChanged, Desk, DeskEvent, OnReply, checked
 from nadows.errors import ConnectFailed, ConnectionLost, NadowsError, TransportError, UsageError
+from nadows.inbox import Interest, Overflow
 from nadows.lifecycle import Do, Lifeline, LifeOptions, LifeState
 from nadows.messages import Query, Reply, Stream
 from nadows.metrics.record import Metrics
@@ -203,7 +204,7 @@ class Client:
             serial=serial,
             rng=random.Random(seed),
         )
-        self.router = Router()
+        self.router = Router(defer=lambda flush: asyncio.get_running_loop().call_soon(flush))
         self._nonces = process_nonces()
         self._connect_timeout_ns = connect_timeout_ns
         self._ping_interval_ns = ping_interval_ns
@@ -271,6 +272,9 @@ class Client:
             "orders_in_doubt": desk.recovery.in_doubt if desk.recovery else 0,
             "duplicate_fills": desk.account.duplicate_fills if desk.account else 0,
             "callback_errors": self.router.callback_errors,
+            "events_conflated": self.router.tally.conflated,
+            "depth_events_dropped": self.router.tally.depth_dropped,
+            "slow_consumers": self.router.tally.overflowed,
         }
 
     # -- market data --------------------------------------------------------------------------
@@ -295,37 +299,88 @@ class Client:
             self._ask("unsubscribe", stream)
         self._write(self._streams)
 
-    def events(self, *streams: Stream, maxlen: int = DEFAULT_MAXLEN) -> Subscription:
+    def events(
+        self,
+        *streams: Stream,
+        types: Collection[type | str] = (),
+        products: Collection[str | int] = (),
+        subaccounts: Collection[str] = (),
+        maxlen: int | None = DEFAULT_MAXLEN,
+        overflow: Overflow = Overflow.CONFLATE,
+    ) -> Subscription:
         """Iterate over events of these streams, and over what happens to the connection.
 
         Subscribes to streams that are not asked for yet. Buffering starts now, not with the first ``await``.
 
         Args:
             streams: What to listen to; everything, if none are named.
-            maxlen: How many events may wait for a slow consumer before it gets `SlowConsumer`.
+            types: Of that, only these types (classes, or names of the wire); see `nadows.inbox.Interest`.
+            products: Of that, only these products (ids or symbols).
+            subaccounts: Of that, only these subaccounts (bytes32 hex).
+            maxlen: How many events may wait for a slow consumer; ``None`` for any number.
+            overflow: What happens when there are more: by default market data makes room for its newest,
+                and a consumer that lets its own fills and orders pile up gets `SlowConsumer`.
         """
-        subscription = Subscription(self._drop_subscription, maxlen)
+        interest = self._interest(streams, types, products, subaccounts)
+        subscription = Subscription(self._drop_subscription, maxlen, overflow, self.router.tally)
         self._subscriptions.append(subscription)
-        self.router.add(subscription.put, streams)
-        for stream in streams:
-            self._ask("subscribe", stream)
-        self._write(self._streams)
+        self._listen(subscription.put, streams, interest)
         return subscription
 
-    def on(self, callback: Callback, *streams: Stream) -> Callable[[], None]:
+    def batches(
+        self,
+        *streams: Stream,
+        max_events: int = 1_000,
+        max_wait_ns: int = 0,
+        types: Collection[type | str] = (),
+        products: Collection[str | int] = (),
+        subaccounts: Collection[str] = (),
+        maxlen: int | None = DEFAULT_MAXLEN,
+        overflow: Overflow = Overflow.CONFLATE,
+    ) -> Batches:
+        """Iterate over lists of events; otherwise as `events`.
+
+        Args:
+            streams: As for `events`, like all that is not said here.
+            max_events: The longest list.
+            max_wait_ns: How long the first event of a list may wait for others; 0 takes what is there.
+            types: See `events`.
+            products: See `events`.
+            subaccounts: See `events`.
+            maxlen: See `events`.
+            overflow: See `events`.
+        """
+        subscription = self.events(
+            *streams,
+            types=types,
+            products=products,
+            subaccounts=subaccounts,
+            maxlen=maxlen,
+            overflow=overflow,
+        )
+        return Batches(subscription, max_events, max_wait_ns)
+
+    def on(
+        self,
+        callback: Callback,
+        *streams: Stream,
+        types: Collection[type | str] = (),
+        products: Collection[str | int] = (),
+        subaccounts: Collection[str] = (),
+    ) -> Callable[[], None]:
         """Call *callback* with each event, from the reader, after books and account have taken it.
 
         Args:
             callback: Must be quick; an exception is logged and harms nobody else.
             streams: Which events; none means all. Subscribes as `events` does.
+            types: See `events`.
+            products: See `events`.
+            subaccounts: See `events`.
 
         Returns:
             A function that stops the calls.
         """
-        self.router.add(callback, streams)
-        for stream in streams:
-            self._ask("subscribe", stream)
-        self._write(self._streams)
+        self._listen(callback, streams, self._interest(streams, types, products, subaccounts))
         return lambda: self.router.remove(callback)
 
     async def book(self, product: str | int) -> Book:
@@ -580,6 +635,7 @@ class Client:
         task.add_done_callback(self._tasks.discard)
 
     async def _stop(self) -> None:
+        self.router.flush()
         for task in tuple(self._tasks):
             task.cancel()
         for subscription in tuple(self._subscriptions):
@@ -812,6 +868,22 @@ class Client:
             await self._next(acks, settled)
         finally:
             acks.close()
+
+    def _interest(
+        self,
+        streams: Sequence[Stream],
+        types: Collection[type | str],
+        products: Collection[str | int],
+        subaccounts: Collection[str],
+    ) -> Interest:
+        ids = [self.products.find(product).product_id for product in products]
+        return Interest(streams, types=types, products=ids, subaccounts=subaccounts)
+
+    def _listen(self, sink: Callback, streams: Sequence[Stream], interest: Interest) -> None:
+        self.router.add(sink, interest)
+        for stream in streams:
+            self._ask("subscribe", stream)
+        self._write(self._streams)
 
     def _drop_subscription(self, subscription: Subscription) -> None:
         self.router.remove(subscription.put)

@@ -48,6 +48,7 @@ __all__ = [
     "BookChanged",
     "BookDrifted",
     "BookGapped",
+    "DepthGap",
     "Desk",
     "DeskEvent",
     "Disconnected",
@@ -95,7 +96,20 @@ class Throttled(NamedTuple):
     text: str
 
 
-DeskEvent = Event | SessionEvent | Disconnected | Reconnected | Throttled | BookNews | RecoveryNews
+class DepthGap(NamedTuple):
+    """In place of ``book_depth`` events that a slow listener missed.
+
+    What follows does not join what came before; books of one's own begin again from a snapshot.
+    """
+
+    product_id: int
+    dropped: int
+    """How many events are missing."""
+
+
+DeskEvent = (
+    Event | SessionEvent | Disconnected | Reconnected | Throttled | DepthGap | BookNews | RecoveryNews
+)
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ COMPLETE: Final = (
     "distribution.py",
     "error_codes.py",
     "errors.py",
+    "inbox.py",
     "messages/*.py",
     "metrics/record.py",
     "metrics/report.py",

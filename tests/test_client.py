@@ -191,6 +191,29 @@ async def test_refusals_are_exceptions_of_their_kind() -> None:
             await client.subscribe(Stream.trade(99))
 
 
+async def test_filters_and_batches() -> None:
+    """Listeners choose by type, product and subaccount, and may take many events at a time."""
+    async with venue(FlowPreset.BUSY) as server, connect(server.network, SIGNER) as client:
+        own = client.account.subaccount
+        mine: list[Any] = []
+        client.on(mine.append, Stream.fill(own), types=["fill"], products=["ETH"], subaccounts=[own])
+        streams = [Stream.trade(2), Stream.trade(4)]
+        async with client.batches(*streams, max_wait_ns=50_000_000, types=["trade"], products=[2]) as batches:
+            book = await client.book("ETH")
+            assert book.best_ask is not None
+            price = from_x18(book.best_ask.price) + 5
+            await client.place_order(client.limit_order("ETH", "0.1", price, order_type=OrderType.IOC))
+            async with asyncio.timeout(20):
+                batch = await anext(batches)
+                await until(lambda: bool(mine))
+        assert batch
+        assert all(isinstance(event, Trade) and event.product_id == 2 for event in batch)
+        assert all(isinstance(event, Fill) and event.product_id == 4 for event in mine)
+        assert {"events_conflated": 0, "slow_consumers": 0}.items() <= client.stats().items()
+        with pytest.raises(UsageError, match="no type of event"):
+            client.events(types=["fils"])
+
+
 async def test_unsubscribing_ends_a_stream() -> None:
     """The book of an unsubscribed product is STALE and refuses to give prices."""
     async with venue(FlowPreset.BUSY) as server, connect(server.network) as client:
@@ -229,9 +252,11 @@ async def test_lost_connections_are_restored() -> None:
         assert sorted(lost) == sorted(back) == ["gateway", "subscriptions"]
         stats = client.stats()
         assert (2, 2) == (stats["stream_connects"], stats["gateway_connects"])
+        updates: list[Any] = []
+        client.on(updates.append, types=["order_update"])
         order = client.limit_order("ETH", "0.1", "2900")
         await client.place_order(order)
-        await until(lambda: any(isinstance(e, OrderUpdate) for e in events._buffer))
+        await until(lambda: any(isinstance(e, OrderUpdate) for e in updates))
 
 
 async def test_order_in_flight_when_the_gateway_dies_is_unknown() -> None:

@@ -107,9 +107,7 @@ class DepthGap(NamedTuple):
     """How many events are missing."""
 
 
-DeskEvent = (
-    Event | SessionEvent | Disconnected | Reconnected | Throttled | DepthGap | BookNews | RecoveryNews
-)
+DeskEvent = Event | SessionEvent | Disconnected | Reconnected | Throttled | DepthGap | BookNews | RecoveryNews
 
 
 @dataclass(slots=True)

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from nadows.cli.options import LogLevel, LogLevelOption, NetworkName, NetworkOption, Quiet, UrlOption
-from nadows.cli.output import Output, set_up_logging
 
 from nadows.bench.engine import Progress, RunRecord, run
 from nadows.bench.quantities import parse_duration
@@ -22,6 +20,8 @@ from nadows.bench.scenario import Arrival, Flow, Scenario
 from nadows.bench.scenario_file import find_scenario
 from nadows.bench.target import loopback_network
 from nadows.bench.verdict import judge
+from nadows.cli.options import LogLevel, LogLevelOption, NetworkName, NetworkOption, Quiet, UrlOption
+from nadows.cli.output import Output, set_up_logging
 from nadows.errors import UsageError
 from nadows.network import Network
 

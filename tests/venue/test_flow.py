@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from itertools import pairwise
 from random import Random
 
@@ -95,6 +96,27 @@ def test_house_orders_are_valid() -> None:
             for price, qty in side.depth():
                 assert 0 == price % market.product.price_increment
                 assert 0 == qty % market.product.size_increment
+
+
+def test_every_order_ends_once() -> None:
+    """No order of a stormy market is heard of after it was filled whole or cancelled."""
+    ended: set[str] = set()
+    updates = 0
+
+    def journal(frame: bytes) -> None:
+        nonlocal updates
+        event = json.loads(frame)
+        if event["type"] == "order_update":
+            updates += 1
+            assert event["digest"] not in ended
+            if event["amount"] == "0":
+                ended.add(event["digest"])
+
+    rig = Rig(flow=FlowPreset.STORM, journal=journal)
+    rig.advance(5 * SECOND)
+
+    assert updates > 10_000
+    assert len(ended) > 5_000
 
 
 def test_users_resting_orders_are_hit() -> None:
@@ -221,11 +243,13 @@ class TestStandingQuotes:
         book = rig.exchange.engine.markets[ETH].book
         before = book.asks.depth()
         order = trader.sign("3000.3", "1")
-        rig.ask(V2, order.frame)
 
+        placed = rig.ask(V2, order.frame)
         meanwhile = book.asks.qty_at(to_x18("3000.3"))
+        rig.advance(SECOND)
         trader.cancel(order.digest)
 
+        assert "success" == placed["status"]
         assert 0 == meanwhile
         assert before == book.asks.depth()
 

@@ -283,6 +283,20 @@ class TestFeed:
         assert one is two
         assert [] == feed.drain()
 
+    def test_listeners_of_either_topic_get_it_once(self) -> None:
+        """Those who want one product and those who want all are one audience, without doubles."""
+        feed = Feed()
+        feed.subscribe(1, self.TOPIC)
+        feed.subscribe(2, Topic("trade"))
+        feed.subscribe(3, self.TOPIC)
+        feed.subscribe(3, Topic("trade"))
+
+        audience = feed.audience(self.TOPIC, Topic("trade"))
+
+        assert audience is not None
+        assert [1, 2, 3] == sorted(audience)
+        assert [1, 3] == sorted(feed.audience(self.TOPIC) or ())
+
     def test_nobody_is_no_audience(self) -> None:
         """Without listeners there is nobody to write for, unless there is a journal."""
         seen: list[bytes] = []

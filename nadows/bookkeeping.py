@@ -69,6 +69,8 @@ class _Care:
     not_before_ns: int = 0
     audit: Audit | None = None
     audit_due_ns: int = 0
+    deepen_not_before_ns: int = 0
+    """When an audit may be asked for early, because little of the book is known."""
 
 
 class Bookkeeper:
@@ -131,7 +133,7 @@ class Bookkeeper:
             care.in_flight = False
             care.audit = None
             care.retry.reset()
-            care.not_before_ns = 0
+            care.not_before_ns = care.deepen_not_before_ns = 0
             # From here on every update is kept, also those that come before the acknowledgement.
             self.books[product].subscribed()
             self._tell(BookChanged(product, BookState.SYNCING))
@@ -203,7 +205,7 @@ class Bookkeeper:
     def _audit_due(self, book: Book, care: _Care) -> int:
         enough = self._depth // _LOW_DEPTH
         low = any(side.edge is not None and side.known_count < enough for side in (book.bids, book.asks))
-        return min(care.audit_due_ns, care.not_before_ns) if low else care.audit_due_ns
+        return min(care.audit_due_ns, care.deepen_not_before_ns) if low else care.audit_due_ns
 
     def _due(self, product: int, care: _Care) -> list[int]:
         if self._wants_snapshot(product, care):
@@ -268,7 +270,8 @@ class Bookkeeper:
         # Spread, so that many books are not compared in one breath.
         pause_ns = wait_ns or self._timings.audit_ns // 2 + self._rng.randrange(self._timings.audit_ns)
         care.audit_due_ns = self._now_ns + pause_ns
-        care.not_before_ns = self._now_ns + (wait_ns or _RETRY_CAP_NS)
+        # A pause of its own: a book that breaks meanwhile must not wait for it.
+        care.deepen_not_before_ns = self._now_ns + (wait_ns or _RETRY_CAP_NS)
         if wait_ns:
             care.audit = None
         else:

@@ -272,6 +272,26 @@ def test_positions_keep_the_newest() -> None:
     assert 0 == account.positions[4, False].entry_price
 
 
+def test_a_cancel_that_fails_leaves_the_order_as_it_was() -> None:
+    """PENDING_CANCEL while the request is out; after a refusal open again, with what is filled of it."""
+    account = Account("0x" + "11" * 32)
+    account.sent("0x1", product_id=4, price=1, amount=10)
+    account.accepted("0x1")
+    order = account.orders["0x1"]
+    account.cancel_sent("0x1")
+    assert OrderStatus.PENDING_CANCEL is order.status
+    account.cancel_failed("0x1")
+    assert OrderStatus.NEW is order.status
+    account.reconcile_filled("0x1", 4)
+    account.cancel_sent("0x1")
+    account.cancel_failed("0x1")
+    assert OrderStatus.PARTIALLY_FILLED is order.status
+    account.cancel_sent("0x2")
+    account.cancel_failed("0x2")
+    assert {"0x1"} == set(account.orders)
+    assert any("0x1" in line for line in account.lines())
+
+
 def test_final_statuses_stay() -> None:
     """No event leads out of a final status, save two.
 

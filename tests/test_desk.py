@@ -12,7 +12,19 @@ import pytest
 from nadows import messages
 from nadows.account import OrderStatus, Position
 from nadows.book import BookState
-from nadows.desk import GATEWAY, STREAMS, BookChanged, Desk, DeskEvent, Disconnected, Reconnected, checked
+from nadows.desk import (
+    GATEWAY,
+    STREAMS,
+    BookChanged,
+    BookDrifted,
+    BookGapped,
+    Desk,
+    DeskEvent,
+    Disconnected,
+    Reconnected,
+    Throttled,
+    checked,
+)
 from nadows.errors import NadowsError, OrderUnknown, Rejected, TransportError, UsageError
 from nadows.messages import Reply, Stream
 from nadows.session import ACK_TIMEOUT_NS, Overdue, Restored, Subscribed, SubscribeRefused
@@ -27,6 +39,7 @@ from nadows.signing import (
     sign_cancel_orders,
     sign_order,
 )
+from nadows.timings import Timings
 from nadows.units import Nanos
 
 E18 = 10**18
@@ -525,3 +538,225 @@ class TestRequests:
         )
 
         assert 1 == len(events)
+
+
+def order_object(**other: Any) -> dict[str, Any]:
+    return {
+        "product_id": 4,
+        "sender": SENDER.hex,
+        "price_x18": "100",
+        "amount": str(E18),
+        "expiration": "1",
+        "order_type": "default",
+        "nonce": "1",
+        "appendix": "1",
+        "unfilled_amount": str(E18),
+        "placed_at": 1,
+    } | other
+
+
+class TestCancels:
+    """Requests to cancel, and what they say about orders."""
+
+    def cancelling(self) -> tuple[Desk, SignedOrder, list[Reply | NadowsError]]:
+        desk, order = make_desk(private=True), place()
+        desk.gateway_connected(0)
+        got: list[Reply | NadowsError] = []
+        desk.place(order, now_ns=1, on_reply=got.append)
+        desk.gateway_frame(
+            frame(status="success", signature=order.signature, data={"digest": order.digest}), 2
+        )
+        got.clear()
+        desk.execute(
+            b"{}",
+            request_type="execute_cancel_orders",
+            signature="0xcancel",
+            cancels=(order.digest, "0xstranger"),
+            now_ns=3,
+            on_reply=got.append,
+        )
+        assert desk.account is not None
+        assert OrderStatus.PENDING_CANCEL is desk.account.orders[order.digest].status
+        return desk, order, got
+
+    def status(self, desk: Desk, order: SignedOrder) -> OrderStatus:
+        assert desk.account is not None
+        return desk.account.orders[order.digest].status
+
+    def test_answer_says_what_was_cancelled(self) -> None:
+        """No event need come for it; orders of other subaccounts are none of ours."""
+        desk, order, got = self.cancelling()
+        cancelled = [order_object(digest=order.digest), order_object(digest="0x2", sender="0xother")]
+        answer = {"status": "success", "signature": "0xcancel", "request_type": "execute_cancel_orders"}
+        desk.gateway_frame(frame(**answer, data={"cancelled_orders": cancelled}), 4)
+
+        assert OrderStatus.CANCELED is self.status(desk, order)
+        assert 1 == len(got)
+
+    @pytest.mark.parametrize("data", [{"cancelled_orders": 7}, None])
+    def test_answer_that_says_nothing(self, data: Any) -> None:
+        """The order waits for its event."""
+        desk, order, got = self.cancelling()
+        answer = {"status": "success", "signature": "0xcancel", "request_type": "execute_cancel_orders"}
+        desk.gateway_frame(frame(**answer, data=data), 4)
+
+        assert OrderStatus.PENDING_CANCEL is self.status(desk, order)
+        assert 1 == len(got)
+
+    def test_refusal(self) -> None:
+        """The order is open as before."""
+        desk, order, _ = self.cancelling()
+        desk.gateway_frame(frame(status="failure", signature="0xcancel", error="no", error_code=2020), 4)
+
+        assert OrderStatus.NEW is self.status(desk, order)
+
+    def test_lost_answer(self) -> None:
+        """What became of the order is found out."""
+        desk, _, got = self.cancelling()
+        desk.gateway_lost("cut", 4)
+        assert isinstance(got[0], OrderUnknown)
+        assert desk.recovery is not None
+        assert 1 == desk.recovery.in_doubt
+
+
+class TestManners:
+    """Leaving the venue alone when it has enough."""
+
+    def refuse(self, desk: Desk, now_ns: int) -> list[DeskEvent]:
+        refusal = {"status": "failure", "error": "slow down", "error_code": 1000}
+        return desk.gateway_frame(frame(**refusal, request_type="query_market_liquidity"), now_ns)
+
+    def test_rate_limit_is_told_once_and_heeded(self) -> None:
+        """No question of our own until the pause is over; each further refusal makes it longer."""
+        desk, calm = with_book(), Timings().calm_ns
+        assert [Throttled(GATEWAY, "slow down")] == self.refuse(desk, 2)
+        assert [] == asked(desk)
+        desk.tick(2 + calm)
+        assert ["market_liquidity"] == asked(desk)
+        assert [] == self.refuse(desk, 2 + calm)
+        desk.tick(2 + 2 * calm)
+        assert [] == asked(desk)
+        desk.tick(2 + 3 * calm)
+        assert ["market_liquidity"] == asked(desk)
+        desk.gateway_frame(liquidity(15), 3 + 3 * calm)
+        assert (1, True) == (desk.throttled, desk.books[4].is_live)
+
+    def test_refusals_within_a_pause_count_once(self) -> None:
+        """Several requests were on their way."""
+        desk = with_book()
+        desk.query(
+            messages.MarketLiquidityQuery(product_id=8, depth=1), now_ns=2, on_reply=lambda reply: None
+        )
+        self.refuse(desk, 3)
+        until = desk._calm_until_ns
+        self.refuse(desk, 4)
+
+        assert until == desk._calm_until_ns
+
+    def test_own_questions_leave_room_for_the_users(self) -> None:
+        """A book that breaks for ever does not use up the address's limit."""
+        desk = with_book()
+        for now in range(2, 1_000):
+            desk.gateway_frame(liquidity(15, bids=[["102", "1"]]), now)
+            desk.bookkeeper._care[4].not_before_ns = 0
+        assert 200 == desk.snapshots
+
+    def test_without_an_account_the_archive_is_not_asked(self) -> None:
+        """There is nothing to find out; what comes is ignored."""
+        desk = make_desk()
+        assert [] == desk.archive_requests()
+        assert [] == desk.archive_frame(b"{}", 1) == desk.archive_lost("cut", 2)
+
+    def test_lines_are_cut(self) -> None:
+        """A refused authentication, an overdue acknowledgement or query: the line is to be closed, once."""
+        desk = make_desk(private=True)
+        desk.streams_connected(0)
+        desk.stream_frame(frame(result=None, error="bad signature", id=1), 1)
+        assert {STREAMS} == set(desk.lines_to_cut())
+        assert {} == desk.lines_to_cut()
+        desk = with_book()
+        desk.tick(1 + Timings().request_ns)
+        assert {GATEWAY} == set(desk.lines_to_cut())
+
+
+class TestAudits:
+    """Comparing live books with the venue's."""
+
+    def audited(self) -> tuple[Desk, int]:
+        desk = with_book()
+        desk.gateway_frame(liquidity(15), 2)
+        due = 2 + Timings().audit_ns
+        assert due - 2 == Timings().audit_ns
+        desk.tick(due)
+        assert ["market_liquidity"] == asked(desk)
+        return desk, due
+
+    def test_equal(self) -> None:
+        """Nothing is told, and the next one is a while away."""
+        desk, due = self.audited()
+        assert [] == desk.gateway_frame(liquidity(15), due + 1)
+        assert (1, 0, True) == (desk.bookkeeper.audits, desk.bookkeeper.drifts, desk.books[4].is_live)
+        # The answer of a comparison that was decided is nobody's.
+        desk.bookkeeper._judge(desk.books[4], desk.bookkeeper._care[4])
+
+    def test_drift(self) -> None:
+        """The book is given up, that is told, and a snapshot is asked for."""
+        desk, due = self.audited()
+        told = desk.gateway_frame(liquidity(15, bids=[["98", "1"]]), due + 1)
+        assert [BookDrifted(4, 15), BookChanged(4, BookState.SYNCING)] == told
+        assert ["market_liquidity"] == asked(desk)
+
+    def test_behind_for_too_long(self) -> None:
+        """The venue's book has moved on, and no update says so."""
+        desk, due = self.audited()
+        desk.gateway_frame(liquidity(20), due + 1)
+        assert desk.books[4].is_live
+        told = desk.tick(due + Timings().audit_patience_ns)
+        assert [BookDrifted(4, 15), BookChanged(4, BookState.SYNCING)] == told
+
+    def test_no_answer(self) -> None:
+        """Proves nothing; the late answer is ignored."""
+        desk, due = self.audited()
+        assert [] == desk.tick(due + Timings().audit_patience_ns)
+        assert desk.books[4].is_live
+        assert [] == desk.gateway_frame(liquidity(20), due + Timings().audit_patience_ns + 1)
+
+    def test_refused(self) -> None:
+        """Proves nothing either."""
+        desk, due = self.audited()
+        refusal = {"status": "failure", "error": "no", "error_code": 2015}
+        desk.gateway_frame(frame(**refusal, request_type="query_market_liquidity"), due + 1)
+        assert desk.books[4].is_live
+        assert [] == desk.tick(due + Timings().audit_patience_ns)
+
+    def test_book_that_breaks_meanwhile(self) -> None:
+        """It is asked for anew; the comparison is void."""
+        desk, due = self.audited()
+        desk.stream_frame(depth(0, 20), due + 1)
+        told = desk.stream_frame(depth(25, 30), due + 2)
+        assert BookGapped(4, 20) in told
+
+    def test_update_that_joins(self) -> None:
+        """A book behind the snapshot catches up and is compared then."""
+        desk, due = self.audited()
+        desk.gateway_frame(liquidity(20, bids=[["99", "2"]]), due + 1)
+        desk.stream_frame(depth(15, 20, bids=[["99", "2"]]), due + 2)
+        assert [] == desk.tick(due + Timings().audit_patience_ns)
+        assert (0, True) == (desk.bookkeeper.drifts, desk.books[4].is_live)
+
+    def test_loss_ends_a_comparison(self) -> None:
+        """Nothing is known any more."""
+        desk, due = self.audited()
+        desk.streams_lost("cut", due + 1)
+        assert [] == desk.gateway_frame(liquidity(15), due + 2)
+
+    def test_no_room(self) -> None:
+        """A comparison waits like every question of our own."""
+        desk = with_book()
+        desk.gateway_frame(liquidity(15), 2)
+        due = 2 + Timings().audit_ns
+        desk._calm_until_ns = due + 5
+        desk.tick(due)
+        assert [] == asked(desk)
+        desk.tick(due + 5)
+        assert ["market_liquidity"] == asked(desk)

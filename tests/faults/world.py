@@ -18,6 +18,7 @@ from nadows.errors import NadowsError
 from nadows.lifecycle import LifeOptions, LifeState
 from nadows.messages import Fill, Reply, Stream
 from nadows.network import TESTNET
+from nadows.recovery import OrderSettled
 from nadows.session import LineState
 from nadows.signing import (
     Appendix,
@@ -352,8 +353,11 @@ class World:
         wanted = set(self.desk.streams.streams)
         if len(wanted) != 5 or wanted != self.desk.streams.acknowledged:
             self.problems.append(f"not subscribed to everything: {len(wanted)} streams wanted")
-        if not self.desk.books[PRODUCT].is_live:
+        book, market = self.desk.books[PRODUCT], self.exchange.engine.markets[PRODUCT]
+        if not book.is_live:
             self.problems.append("the book is not live in time")
+        elif market.changed_ns - book.max_timestamp > SECOND:
+            self.problems.append("the book is live and does not move")
 
     def check_end(self) -> None:
         """Nothing lost, nothing doubled, nothing wrong."""
@@ -416,6 +420,15 @@ class World:
                     f"order {order.digest[:10]} is {order.status.name} with {order.cum_qty} filled, "
                     f"the venue says {'open' if is_open else 'gone'} with {done}"
                 )
+
+        for event in self.wires.events:
+            if isinstance(event, OrderSettled) and event.status in (
+                OrderStatus.CANCELED,
+                OrderStatus.EXPIRED,
+            ):
+                order = account.orders[event.digest]
+                if order.status is OrderStatus.FILLED:
+                    self.problems.append(f"order {event.digest[:10]} was {event.status.name} before FILLED")
 
     def result(self, faults: tuple[str, ...]) -> Result:
         """Sum up."""

@@ -22,11 +22,14 @@ OVERALL_PERCENT: Final = 95.0
 # drop a module out of the gate.
 COMPLETE: Final = (
     "account.py",
+    "audit.py",
     "book.py",
+    "bookkeeping.py",
     "desk.py",
     "distribution.py",
     "error_codes.py",
     "errors.py",
+    "lifecycle.py",
     "inbox.py",
     "messages/*.py",
     "metrics/record.py",
@@ -34,9 +37,11 @@ COMPLETE: Final = (
     "network.py",
     "pacing.py",
     "products.py",
+    "recovery.py",
     "quotes.py",
     "session.py",
     "signing/*.py",
+    "timings.py",
     "units.py",
 )
 

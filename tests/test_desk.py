@@ -667,6 +667,20 @@ class TestManners:
         assert [] == desk.archive_requests()
         assert [] == desk.archive_frame(b"{}", 1) == desk.archive_lost("cut", 2)
 
+    def test_archive_that_is_lost_is_asked_again(self) -> None:
+        """What the archive was asked is asked anew after a pause."""
+        desk = make_desk(private=True)
+        desk.streams_connected(0)
+        desk.tick(0)
+        assert 1 == len(desk.archive_requests())
+        desk.archive_lost("cut", 1)
+        assert [] == desk.archive_requests()
+        due = desk.next_deadline()
+        assert due is not None
+        desk.tick(due)
+        assert 1 == len(desk.archive_requests())
+        assert desk.state_hash() == desk.state_hash()
+
     def test_lines_are_cut(self) -> None:
         """A refused authentication, an overdue acknowledgement or query: the line is to be closed, once."""
         desk = make_desk(private=True)

@@ -681,6 +681,28 @@ class TestManners:
         assert 1 == len(desk.archive_requests())
         assert desk.state_hash() == desk.state_hash()
 
+    def test_fills_of_others_are_handed_on(self) -> None:
+        """Anybody's fills may be watched; they touch no account and are not held back."""
+        desk = make_desk()
+        desk.streams_connected(0)
+        fill = frame(
+            type="fill",
+            timestamp="5",
+            product_id=4,
+            subaccount="0xother",
+            order_digest="0x1",
+            appendix="1",
+            filled_qty="1",
+            remaining_qty="9",
+            original_qty="10",
+            price="100",
+            is_taker=False,
+            is_bid=True,
+            fee="0",
+            submission_idx=7,
+        )
+        assert [messages.Fill] == [type(event) for event in desk.stream_frame(fill, 1)]
+
     def test_lines_are_cut(self) -> None:
         """A refused authentication, an overdue acknowledgement or query: the line is to be closed, once."""
         desk = make_desk(private=True)

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from nadows.cli.figures import ALERT, BUY, FAINT, SELL, clock, fixed, span
-from nadows.desk import BookChanged, DeskEvent, Disconnected, Reconnected
+from nadows.cli.figures import ALERT, BUY, FAINT, SELL, clock, fixed
+from nadows.cli.notices import notice_line
+from nadows.desk import DeskEvent
 from nadows.messages import (
     AllBbo,
     BestBidOffer,
@@ -53,18 +54,11 @@ def event_line(event: DeskEvent, products: Products) -> Text | None:
         event: Any event of a desk.
         products: Gives names and decimals.
     """
-    match event:
-        case Disconnected():
-            return Text(f"-- {event.line} line lost: {event.reason}", style=ALERT)
-        case Reconnected():
-            return Text(f"-- {event.line} line is back after {span(event.downtime_ns)}", style=ALERT)
-        case BookChanged():
-            return Text(f"-- book of {products.symbol(event.product_id)} is {event.state.name}", style=FAINT)
-        case UnknownEvent():
-            return Text(f"{'':12}  {'':10}  {event.type}  {event.raw.decode(errors='replace')}")
+    if isinstance(event, UnknownEvent):
+        return Text(f"{'':12}  {'':10}  {event.type}  {event.raw.decode(errors='replace')}")
     describe = _DESCRIPTIONS.get(type(event))
     if describe is None:
-        return None
+        return notice_line(event, products)
     product_id = getattr(event, "product_id", None)
     known = product_id is not None and product_id in products
     names = _Names(products, products[product_id] if product_id is not None and known else None)

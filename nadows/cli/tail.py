@@ -15,6 +15,7 @@ import typer
 from nadows.capture import Header, Recorder
 from nadows.cli.connecting import Keys, reach, signer_or_new
 from nadows.cli.event_lines import event_line
+from nadows.cli.notices import notice_json
 from nadows.cli.options import (
     AsJson,
     KeyFile,
@@ -33,7 +34,7 @@ from nadows.cli.output import Output, set_up_logging
 from nadows.cli.run import run
 from nadows.cli.stream_names import check_names, needs_key, parse_streams
 from nadows.client import Client, connect
-from nadows.desk import BookChanged, DeskEvent, Disconnected, Reconnected
+from nadows.desk import DeskEvent
 from nadows.messages import EVENT_TYPES, UnknownEvent, encode
 from nadows.network import Network
 from nadows.signing import Signer, Subaccount
@@ -195,7 +196,7 @@ class _Tail:
         elif is_venues:
             self._output.raw(_wire_json(event, client))
         else:
-            notice = _notice(event, client)
+            notice = notice_json(event, client.products)
             if notice is not None:
                 self._output.json(notice)
         return is_venues
@@ -208,16 +209,3 @@ def _wire_json(event: Any, client: Client) -> bytes:
     if product_id is None:
         return bytes(text)
     return bytes(text[:-1]) + b',"symbol":' + encode(client.products.symbol(product_id)) + b"}"
-
-
-def _notice(event: DeskEvent, client: Client) -> dict[str, Any] | None:
-    match event:
-        case Disconnected(line, reason):
-            return {"type": "disconnected", "line": line, "reason": reason}
-        case Reconnected(line, downtime_ns):
-            return {"type": "reconnected", "line": line, "downtime_ns": downtime_ns}
-        case BookChanged(product_id, state):
-            symbol = client.products.symbol(product_id)
-            return {"type": "book_changed", "product_id": product_id, "symbol": symbol, "state": state.value}
-        case _:
-            return None

@@ -8,9 +8,8 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from nadows.book import BookState
 from nadows.cli.event_lines import event_line
-from nadows.desk import BookChanged, DeskEvent, Disconnected, Reconnected
+from nadows.desk import DeskEvent
 from nadows.errors import MalformedFrame
 from nadows.messages import EVENTS, Ack, Event, StreamError, decode_stream
 from nadows.products import Product, Products
@@ -215,9 +214,6 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
         ),
         "11:04:03.113              all_bbo             BTC-PERP 9/-  ETH-PERP 2999/3000",
     ),
-    (Disconnected("gateway", "it broke"), "-- gateway line lost: it broke"),
-    (Reconnected("gateway", 1_500_000_000), "-- gateway line is back after 1500 ms"),
-    (BookChanged(4, BookState.LIVE), "-- book of ETH-PERP is LIVE"),
 ]
 
 

@@ -51,7 +51,12 @@ async def generate(
     options = VenueOptions(exchange=ExchangeOptions(flow=FlowPreset.OFF, limits=False))
     async with serve(options) as venue:
         spec = channel.Spec(scenario.as_dict(), venue.ready_line(), pin)
-        await worker.generate(spec, started, stopped, say)
+        cpus = os.sched_getaffinity(0)
+        try:
+            await worker.generate(spec, started, stopped, say)
+        finally:
+            # The generator pins its process, which here is that of all tests.
+            os.sched_setaffinity(0, cpus)
     return said
 
 

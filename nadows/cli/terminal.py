@@ -97,8 +97,11 @@ class Screen:
 
     @staticmethod
     def _write(text: str) -> None:
-        sys.stdout.write(text)
         sys.stdout.flush()
+        # Past Python's own buffers: when a signal cut their write short, the rest was seen to be lost.
+        data = text.encode(sys.stdout.encoding, errors="replace")
+        while data:
+            data = data[os.write(sys.stdout.fileno(), data) :]
 
 
 @contextmanager

@@ -41,7 +41,9 @@ class Session:
     @property
     def text(self) -> str:
         """Everything shown, without colours and movements."""
-        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.output.decode()).replace("\r\n", "\n")
+        # Ctrl-C makes the terminal drop what it has not shown yet, perhaps in the middle of a character.
+        shown = self.output.decode(errors="replace")
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).replace("\r\n", "\n")
 
     @property
     def last_picture(self) -> list[str]:

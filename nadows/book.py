@@ -171,10 +171,12 @@ class Side:
             return prices[start:][::-1]
         return prices[:] if self.edge is None else prices[: bisect_right(prices, self.edge)]
 
+    def _levels(self, prices: list[int]) -> list[Level]:
+        return list(map(Level, prices, map(int, map(self._qty.__getitem__, map(str, prices)))))
+
     def __iter__(self) -> Iterator[Level]:
         """Levels within the proved depth, best first."""
-        qty = self._qty
-        return (Level(price, int(qty[str(price)])) for price in self._known())
+        return iter(self._levels(self._known()))
 
     def top(self, depth: int) -> list[Level]:
         """The best *depth* levels within the proved depth, best first."""
@@ -185,8 +187,7 @@ class Side:
         edge = self.edge
         if edge is not None:
             near = [price for price in near if (price >= edge if self._is_bid else price <= edge)]
-        qty = self._qty
-        return [Level(price, int(qty[str(price)])) for price in near]
+        return self._levels(near)
 
     @property
     def is_exhausted(self) -> bool:

@@ -168,6 +168,7 @@ class Exchange:
             _Timer(FUNDING_RATE_INTERVAL_NS, lambda now: publish_rates(self.engine, now), now_ns),
             _Timer(FUNDING_INTERVAL_NS, lambda now: pay_funding(self.engine, now), now_ns),
         ]
+        self._timers.sort(key=_due)
 
     @property
     def failure(self) -> CaptureError | None:
@@ -201,6 +202,7 @@ class Exchange:
         for timer in self._timers:
             if timer.due_ns < now_ns:
                 timer.align(now_ns)
+        self._timers.sort(key=_due)
         self.tick(now_ns)
 
     # Connections.
@@ -279,9 +281,8 @@ class Exchange:
 
     def _next(self) -> tuple[int, Callable[[], None]]:
         """Return the next deadline and what to do then; the first of several at one instant."""
-        timer = min(self._timers, key=_due)
-        due_ns: int = timer.due_ns
-        action: Callable[[], None] = timer.run
+        due_ns: int = self._timers[0].due_ns
+        action: Callable[[], None] = self._run_timer
         flow, replay = self._flow, self.replay
         if flow is not None and (flow_ns := flow.next_deadline()) < due_ns:
             due_ns, action = flow_ns, flow.step
@@ -292,6 +293,10 @@ class Exchange:
         if (expiry_s := self.engine.expiry.next_s()) is not None and expiry_s * 10**9 < due_ns:
             due_ns, action = expiry_s * 10**9, self._expire
         return due_ns, action
+
+    def _run_timer(self) -> None:
+        self._timers[0].run()
+        self._timers.sort(key=_due)
 
     def _expire(self) -> None:
         self.engine.expire(self._now_ns)

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
-from typing import Generic, Self, TypeVar
+from operator import attrgetter
+from typing import Final, Generic, Self, TypeVar
 
 __all__ = ["Level", "Order", "OrderBook", "Side"]
+
+_QTY: Final = attrgetter("qty")
 
 
 class Order:
@@ -116,7 +119,8 @@ class Side(Generic[OrderT]):
 
     def depth(self, limit: int | None = None) -> list[tuple[int, int]]:
         """Return (price, quantity) pairs, best first; at most *limit* of them."""
-        return [(price, self.levels[price].qty) for price in self.prices(limit)]
+        prices = self.prices(limit)
+        return list(zip(prices, map(_QTY, map(self.levels.__getitem__, prices)), strict=True))
 
     def qty_at(self, price: int) -> int:
         """Return the quantity resting at *price*; zero where there is no level."""

@@ -12,6 +12,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 from nadows.desk import GATEWAY, STREAMS, Desk, DeskEvent
@@ -28,6 +29,8 @@ MS: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 NEVER: Final = 2**63
 CONNECT_TIMEOUT_NS: Final = SECOND
+LOOK_NS: Final = 50 * MS
+"""The venue publishes depth at multiples of it; right after, its book is what subscribers are told."""
 GHOST_NS: Final = 20 * SECOND
 """How long the venue keeps a connection whose other end has fallen silent."""
 
@@ -96,6 +99,9 @@ class Wires:
             STREAMS: Lifeline(random.Random(rng.random()), life),
             GATEWAY: Lifeline(random.Random(rng.random()), life),
         }
+        self.look: Callable[[], None] = lambda: None
+        """Called every `LOOK_NS`, last of what happens at an instant; changes nothing."""
+        self._look_ns = now_ns + LOOK_NS
         self.current: dict[str, _Connection | None] = {STREAMS: None, GATEWAY: None}
         self.is_keyed = True
         self._numbers = itertools.count(1)
@@ -114,24 +120,40 @@ class Wires:
     def run(self, until_ns: int) -> None:
         """Let time pass."""
         self._settle()
-        while (at := self._next()) <= until_ns:
+        desk_ns = self._desk_deadline()
+        while True:
+            planned_ns = self._due[0][0] if self._due else NEVER
+            venue_ns = self.exchange.next_deadline()
+            at = min(planned_ns, venue_ns, desk_ns, self._look_ns)
+            if at > until_ns:
+                break
             self.now_ns = max(self.now_ns, at)
-            while self._due and self._due[0][0] <= self.now_ns:
+            if planned_ns <= self.now_ns:
                 heapq.heappop(self._due)[2]()
-                self._settle()
-            self.exchange.tick(self.now_ns)
-            deadline = self.desk.next_deadline()
-            if deadline is not None and deadline <= self.now_ns:
-                self.events += self.desk.tick(self.now_ns)
+            elif venue_ns <= self.now_ns:
+                self.exchange.tick(self.now_ns)
+                # The venue on its own changes nothing for the desk before its frames arrive.
+                self._pump_venue()
+                continue
+            elif desk_ns <= self.now_ns:
+                self._tick_desk()
+            else:
+                self._look_ns += LOOK_NS
+                self.look()
+                continue
             self._settle()
+            desk_ns = self._desk_deadline()
         self.now_ns = until_ns
 
-    def _next(self) -> int:
-        due = [self.exchange.next_deadline(), self.desk.next_deadline()]
-        due += [line.next_deadline() for line in self.lives.values()]
-        if self._due:
-            due.append(self._due[0][0])
-        return min(at for at in due if at is not None)
+    def _desk_deadline(self) -> int:
+        """When the desk or one of its lines has something to do."""
+        due = (self.desk.next_deadline(), *(life.next_deadline() for life in self.lives.values()))
+        return min((at for at in due if at is not None), default=NEVER)
+
+    def _tick_desk(self) -> None:
+        deadline = self.desk.next_deadline()
+        if deadline is not None and deadline <= self.now_ns:
+            self.events += self.desk.tick(self.now_ns)
 
     def delay(self) -> int:
         """Draw how long a message travels."""
@@ -210,6 +232,10 @@ class Wires:
         lost = self.desk.streams_lost if connection.line == STREAMS else self.desk.gateway_lost
         self.events += lost(reason, self.now_ns)
 
+    def _closed(self, connection: _Connection, reason: str) -> None:
+        if connection.is_open:
+            self._desk_loses(connection, reason, clean=True)
+
     def _venue_loses(self, connection: _Connection) -> None:
         if self._by_number.pop(connection.number, None) is not None:
             self.exchange.connection_lost(connection.number, self.now_ns)
@@ -224,16 +250,8 @@ class Wires:
                 return
 
     def _pump(self) -> bool:
+        self._pump_venue()
         moved = False
-        for number, frame in self.exchange.frames_to_send():
-            connection = self._by_number.get(number)
-            if connection is not None and connection.is_open:
-                self._send(connection, Message(connection.line, True, frame))
-        for closing in self.exchange.connections_to_close():
-            self.violations.append(f"the venue closed a connection: {closing.reason}")
-            connection = self._by_number.pop(closing.connection, None)
-            if connection is not None and connection.is_open:
-                self._desk_loses(connection, closing.reason, clean=True)
         for line, session in ((STREAMS, self.desk.streams), (GATEWAY, self.desk.gateway)):
             for frame in session.frames_to_send():
                 moved = True
@@ -244,6 +262,17 @@ class Wires:
             moved = True
             self._post(body)
         return moved
+
+    def _pump_venue(self) -> None:
+        for number, frame in self.exchange.frames_to_send():
+            connection = self._by_number.get(number)
+            if connection is not None and connection.is_open:
+                self._send(connection, Message(connection.line, True, frame))
+        for closing in self.exchange.connections_to_close():
+            self.violations.append(f"the venue closed a connection: {closing.reason}")
+            connection = self._by_number.pop(closing.connection, None)
+            if connection is not None:
+                self.at(self.now_ns, partial(self._closed, connection, closing.reason))
 
     def _send(self, connection: _Connection, message: Message) -> None:
         deliveries = [Delivery(message.frame)]

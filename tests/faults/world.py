@@ -32,9 +32,10 @@ from nadows.signing import (
     sign_order,
 )
 from nadows.timings import Timings
-from nadows.venue import flow
+from nadows.venue import engine, flow
 from nadows.venue.exchange import Exchange, ExchangeOptions
 from nadows.venue.flow import FlowPreset
+from nadows.venue.products import PRODUCTS
 from nadows.venue.rest import HttpRequest
 from nadows.venue.switches import Switches
 from tests.faults.wire import MS, SECOND, Delivery, Message, Wires
@@ -50,8 +51,6 @@ END_NS: Final = 14 * SECOND
 WINDOW_MS: Final = 4_000
 """Receive window of nonces; shorter than in life, so that a run need not last two minutes."""
 PRODUCT: Final = 4
-DEPTH: Final = 60
-"""Levels compared, at most: more than any snapshot of a run reaches."""
 TICK: Final = 10**17
 STEP: Final = 10**15
 NEVER: Final = 2**32 - 1
@@ -111,11 +110,14 @@ class World:
         switches = Switches(speed_bump_ms=self.rng.choice([0, 30]), signed_quantities=self.rng.random() < 0.5)
         options = ExchangeOptions(flow=FlowPreset.CALM, limits=True, switches=switches)
         self.exchange = _small_venue(options, seed)
+        snapshot_depth = self.rng.choice([15, 30, 50])
+        self.depth = snapshot_depth + 10
+        """Levels compared, at most: more than what a snapshot of this run reaches."""
         desk = Desk(
             subaccount=OWN_SENDER.hex,
             authenticate=self._authenticate,
             rng=random.Random(seed),
-            snapshot_depth=self.rng.choice([15, 30, 50]),
+            snapshot_depth=snapshot_depth,
             timings=TIMINGS,
         )
         self.wires = Wires(desk, self.exchange, random.Random(self.rng.random()), LIFE, START)
@@ -123,6 +125,7 @@ class World:
         self.archive_lag_ns = 0
         """How far the archive trails."""
         self.wires.archive = self.ask_archive
+        self.wires.look = self._look_at_books
         self._truth: dict[int, tuple[Levels, Levels]] = {}
         self._checked_at = -1
         self._replies: dict[str, Reply | NadowsError] = {}
@@ -156,8 +159,6 @@ class World:
             while at < START + WORK_NS:
                 self.wires.at(at, action)
                 at += 1 + int(self.rng.expovariate(1) * mean_ns)
-        # The venue publishes depth at multiples of 50 ms; right after, its book is what subscribers have.
-        self._look_at_books(START + 50 * MS)
 
     def _trade_before(self) -> None:
         """Give the account a past, which is no news to a client that comes now."""
@@ -309,19 +310,12 @@ class World:
 
     # -- the reckoning ------------------------------------------------------------------------
 
-    def _look_at_books(self, at_ns: int) -> None:
-        def look() -> None:
-            self.exchange.tick(self.now_ns)
-            market = self.exchange.engine.markets[PRODUCT]
-            if market.changed_ns not in self._truth:
-                self._truth[market.changed_ns] = (
-                    market.book.bids.depth(DEPTH),
-                    market.book.asks.depth(DEPTH),
-                )
-            self._compare_book()
-            self._look_at_books(at_ns + 50 * MS)
-
-        self.wires.at(at_ns, look)
+    def _look_at_books(self) -> None:
+        market = self.exchange.engine.markets[PRODUCT]
+        if market.changed_ns not in self._truth:
+            book = market.book
+            self._truth[market.changed_ns] = (book.bids.depth(self.depth), book.asks.depth(self.depth))
+        self._compare_book()
 
     def _compare_book(self) -> None:
         book = self.desk.books[PRODUCT]
@@ -331,7 +325,7 @@ class World:
         self._checked_at = book.max_timestamp
         self.books_compared += 1
         for side, truth in ((book.bids, expected[0]), (book.asks, expected[1])):
-            levels = list(side)[:DEPTH]
+            levels = side.top(self.depth)
             if levels != truth[: len(levels)] or not levels:
                 self.problems.append(f"wrong LIVE book at {book.max_timestamp}")
                 return
@@ -406,12 +400,12 @@ class World:
                 self.problems.append(f"fill {fill.key} told as {told}, not {expected[fill.key]}")
 
     def _check_orders(self) -> None:
-        account, engine = self.desk.account, self.exchange.engine
+        account, truth = self.desk.account, self.exchange.engine
         assert account is not None
         filled: dict[str, int] = {}
         for (_, digest), (qty, *_) in self._true_fills().items():
             filled[digest] = filled.get(digest, 0) + qty
-        open_there = {order.digest: order for order in engine.orders.values() if order.digest}
+        open_there = {order.digest: order for order in truth.orders.values() if order.digest}
         for order in account.orders.values():
             done = filled.get(order.digest, 0)
             is_open = order.digest in open_there
@@ -451,13 +445,12 @@ def _lose_events(message: Message) -> list[Delivery] | None:
 
 
 def _small_venue(options: ExchangeOptions, seed: int) -> Exchange:
-    """Open a venue with books of some 80 levels, of which one trades: enough, and several times quicker."""
-    with patch.object(flow, "_TARGET_ORDERS", 130):
-        exchange = Exchange(options, seed=seed, now_ns=START - SECOND)
-    house = exchange._flow
-    assert house is not None
-    house._streams = [stream for stream in house._streams if stream.product.product_id == PRODUCT]
-    return exchange
+    """Open a venue with one market, whose books have some 80 levels: enough, and several times quicker."""
+    with (
+        patch.object(flow, "_TARGET_ORDERS", 130),
+        patch.object(engine, "tradable", lambda: (PRODUCTS[PRODUCT],)),
+    ):
+        return Exchange(options, seed=seed, now_ns=START - SECOND)
 
 
 def _expected(order: TrackedOrder, filled: int, is_open: bool) -> set[OrderStatus]:

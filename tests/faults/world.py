@@ -12,7 +12,7 @@ import random
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from nadows.account import OrderStatus, TrackedOrder
+from nadows.account import OrderStatus
 from nadows.desk import GATEWAY, STREAMS, Desk
 from nadows.errors import NadowsError
 from nadows.lifecycle import LifeOptions, LifeState
@@ -38,6 +38,7 @@ from nadows.venue.flow import FlowPreset
 from nadows.venue.products import PRODUCTS
 from nadows.venue.rest import HttpRequest
 from nadows.venue.switches import Switches
+from tests.faults.truth import check_fills, check_orders, true_fills
 from tests.faults.wire import MS, SECOND, Delivery, Message, Wires
 
 __all__ = ["END_NS", "LIVE_WITHIN_NS", "Result", "World"]
@@ -371,50 +372,16 @@ class World:
             self.problems.append(f"the book is {book.state} at {book.max_timestamp}, not {market.changed_ns}")
 
     def _true_fills(self) -> dict[tuple[int, str], tuple[int, int, int, bool]]:
-        found = {}
-        for match in self.exchange.engine.archive.matches([OWN_SENDER.hex]):
-            for side in match.sides:
-                if side.order.account.subaccount == OWN_SENDER.hex:
-                    qty = abs(side.booking.base)
-                    fee = side.fee + side.builder_fee
-                    # The resting order's price is the price of the match.
-                    told = (qty, fee, match.maker.order.price, side.order.is_bid)
-                    found[match.submission_idx, side.order.digest] = told
-        return found
+        return true_fills(self.exchange, OWN_SENDER.hex)
 
     def _check_fills(self) -> None:
-        expected = {key: told for key, told in self._true_fills().items() if key not in self._history}
         delivered = [event for event in self.wires.events if isinstance(event, Fill)]
-        keys = [fill.key for fill in delivered]
-        if len(keys) != len(set(keys)):
-            self.problems.append(f"{len(keys) - len(set(keys))} fills delivered twice")
-        lost = expected.keys() - set(keys)
-        if lost:
-            self.problems.append(f"{len(lost)} fills lost: {sorted(lost)[:3]}")
-        invented = set(keys) - expected.keys()
-        if invented:
-            self.problems.append(f"{len(invented)} fills invented")
-        for fill in delivered:
-            told = (abs(fill.filled_qty), int(fill.fee), int(fill.price), fill.is_bid)
-            if fill.key in expected and told != expected[fill.key]:
-                self.problems.append(f"fill {fill.key} told as {told}, not {expected[fill.key]}")
+        self.problems += check_fills(delivered, self._true_fills(), self._history)
 
     def _check_orders(self) -> None:
-        account, truth = self.desk.account, self.exchange.engine
+        account = self.desk.account
         assert account is not None
-        filled: dict[str, int] = {}
-        for (_, digest), (qty, *_) in self._true_fills().items():
-            filled[digest] = filled.get(digest, 0) + qty
-        open_there = {order.digest: order for order in truth.orders.values() if order.digest}
-        for order in account.orders.values():
-            done = filled.get(order.digest, 0)
-            is_open = order.digest in open_there
-            if order.status not in _expected(order, done, is_open) or order.cum_qty != done:
-                self.problems.append(
-                    f"order {order.digest[:10]} is {order.status.name} with {order.cum_qty} filled, "
-                    f"the venue says {'open' if is_open else 'gone'} with {done}"
-                )
-
+        self.problems += check_orders(account, self.exchange)
         for event in self.wires.events:
             if isinstance(event, OrderSettled) and event.status in (
                 OrderStatus.CANCELED,
@@ -451,14 +418,3 @@ def _small_venue(options: ExchangeOptions, seed: int) -> Exchange:
         patch.object(engine, "tradable", lambda: (PRODUCTS[PRODUCT],)),
     ):
         return Exchange(options, seed=seed, now_ns=START - SECOND)
-
-
-def _expected(order: TrackedOrder, filled: int, is_open: bool) -> set[OrderStatus]:
-    if is_open:
-        return {OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.NEW}
-    if filled >= order.qty:
-        return {OrderStatus.FILLED}
-    if filled:
-        return {OrderStatus.CANCELED}
-    # Nothing of it is left to tell these apart, if its answer was lost.
-    return {OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}

@@ -37,7 +37,13 @@ from nadows.inbox import Interest, Overflow
 from nadows.lifecycle import Do, Lifeline, LifeOptions, LifeState
 from nadows.messages import Query, Reply, Stream
 from nadows.metrics.record import Metrics
-from nadows.network import AUTHENTICATE_WINDOW_MS, CONNECT_TIMEOUT_NS, PING_INTERVAL_NS, Network
+from nadows.network import (
+    AUTHENTICATE_WINDOW_MS,
+    CONNECT_TIMEOUT_NS,
+    PING_INTERVAL_NS,
+    PONG_TIMEOUT_NS,
+    Network,
+)
 from nadows.products import Product, Products
 from nadows.rest import Rest
 from nadows.session import AuthRefused, LineState, Pong, Restored, Subscribed, SubscribeRefused
@@ -110,6 +116,7 @@ async def connect(
     serial: bool = False,
     connect_timeout_ns: int = CONNECT_TIMEOUT_NS,
     ping_interval_ns: int = PING_INTERVAL_NS,
+    pong_timeout_ns: int = PONG_TIMEOUT_NS,
     seed: int | None = None,
     tap: Tap | None = None,
     metrics: Metrics | None = None,
@@ -125,6 +132,7 @@ async def connect(
         serial: Use the serial gateway socket (``/v1/ws``) instead of ``/ws/v2``.
         connect_timeout_ns: For each connection with its handshakes.
         ping_interval_ns: Between PING frames on each socket.
+        pong_timeout_ns: How long the answer to one may take before the connection counts as lost.
         seed: Of the jitter in retries; for reproducible runs.
         tap: Sees every input of the desk; see `nadows.capture`.
         metrics: Measures this client, and no other.
@@ -143,6 +151,7 @@ async def connect(
         serial=serial,
         connect_timeout_ns=connect_timeout_ns,
         ping_interval_ns=ping_interval_ns,
+        pong_timeout_ns=pong_timeout_ns,
         seed=seed,
         tap=tap,
         metrics=metrics,
@@ -188,6 +197,7 @@ class Client:
         serial: bool,
         connect_timeout_ns: int,
         ping_interval_ns: int,
+        pong_timeout_ns: int,
         seed: int | None,
         tap: Tap | None,
         metrics: Metrics | None,
@@ -208,6 +218,7 @@ class Client:
         self._nonces = process_nonces()
         self._connect_timeout_ns = connect_timeout_ns
         self._ping_interval_ns = ping_interval_ns
+        self._pong_timeout_ns = pong_timeout_ns
         self._tap = tap
         self._metrics = metrics
         # Chosen once, so that a client without metrics pays nothing for them.
@@ -657,7 +668,10 @@ class Client:
 
     async def _open(self, line: _Line) -> None:
         line.socket = await open_socket(
-            line.url, connect_timeout_ns=self._connect_timeout_ns, ping_interval_ns=self._ping_interval_ns
+            line.url,
+            connect_timeout_ns=self._connect_timeout_ns,
+            ping_interval_ns=self._ping_interval_ns,
+            pong_timeout_ns=self._pong_timeout_ns,
         )
         line.was_cut = False
         now_ns = time.monotonic_ns()

@@ -31,6 +31,11 @@ _MAX_FRAME: Final = 16 * 2**20
 This leaves room and bounds a hostile peer.
 """
 _SECOND: Final = 1_000_000_000
+_STATUS_HINTS: Final = {
+    403: "it refuses sockets without compression, blocked regions and blocked addresses this way",
+    429: "there were too many connections or requests from this address",
+    503: "it is not available now",
+}
 _DECODE: Final = "decode" in inspect.signature(ClientConnection.recv).parameters
 """websockets 14 and later hand out text frames as bytes on request, which saves a copy."""
 
@@ -185,11 +190,7 @@ def _connect_reason(error: Exception) -> str:
             return "no answer in time; check the address and the network"
         case InvalidStatus():
             status = error.response.status_code
-            hint = (
-                "it refuses sockets without compression, blocked regions and blocked addresses this way"
-                if status == 403
-                else "check the URL"
-            )
+            hint = _STATUS_HINTS.get(status, "check the URL")
             return f"the venue refused the WebSocket with HTTP status {status}; {hint}"
         case InvalidMessage() | EOFError():
             return "the server does not speak WebSocket; check host and port"

@@ -12,7 +12,7 @@ DURATION ?= 30s
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-quick test-lowest faults mutants check format bench bench-signing interop screenshots lock clean
+.PHONY: help demo test test-quick test-lowest faults faults-tcp mutants check format bench bench-signing interop screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
@@ -59,6 +59,9 @@ test-quick: $(READY)  ## the tests that take less than a second each, without co
 
 faults: $(READY)  ## 1,000 seeded runs with faults: no fill lost or doubled, no wrong book, no wrong order
 	$(BIN)/python -m tests.faults.campaign
+
+faults-tcp: $(READY)  ## 300 faults on real sockets under load, some minutes: cut, reset, stalled, swallowed, refused
+	$(BIN)/python -m tests.faults.sockets
 
 mutants: $(READY)  ## break the client in every known way, and see that the campaign notices
 	$(BIN)/python -m tests.faults.mutants

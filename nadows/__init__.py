@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nadows.book import Book, BookState, Level, Slippage, Sweep
     from nadows.client import Client, connect
     from nadows.delivery import SlowConsumer, Subscription
-    from nadows.desk import BookChanged, DepthGap, Disconnected, Reconnected
+    from nadows.desk import BookChanged, DepthGap, Disconnected, Reconnected, Throttled
     from nadows.errors import (
         BookNotLive,
         CaptureError,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         NadowsError,
         OrderUnknown,
         ProtocolError,
+        RateLimited,
         Rejected,
         TransientError,
         TransportError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from nadows.products import Product, Products
     from nadows.quotes import Quotes, SpreadTrend
     from nadows.signing import OrderType, SignedOrder, Signer, Subaccount
+    from nadows.throttle import Limits, Policy
     from nadows.units import format_x18, from_x18, to_x18
 
 __version__ = "0.1.0"
@@ -48,7 +50,7 @@ _HOME = {
     "nadows.book": ("Book", "BookState", "Level", "Slippage", "Sweep"),
     "nadows.client": ("Client", "connect"),
     "nadows.delivery": ("SlowConsumer", "Subscription"),
-    "nadows.desk": ("BookChanged", "DepthGap", "Disconnected", "Reconnected"),
+    "nadows.desk": ("BookChanged", "DepthGap", "Disconnected", "Reconnected", "Throttled"),
     "nadows.errors": (
         "BookNotLive",
         "CaptureError",
@@ -58,6 +60,7 @@ _HOME = {
         "NadowsError",
         "OrderUnknown",
         "ProtocolError",
+        "RateLimited",
         "Rejected",
         "TransientError",
         "TransportError",
@@ -73,6 +76,7 @@ _HOME = {
     "nadows.products": ("Product", "Products"),
     "nadows.quotes": ("Quotes", "SpreadTrend"),
     "nadows.signing": ("OrderType", "SignedOrder", "Signer", "Subaccount"),
+    "nadows.throttle": ("Limits", "Policy"),
     "nadows.units": ("format_x18", "from_x18", "to_x18"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -92,6 +96,7 @@ __all__ = [
     "Disconnected",
     "InvalidRequest",
     "Level",
+    "Limits",
     "MalformedFrame",
     "Metrics",
     "NadowsError",
@@ -100,11 +105,13 @@ __all__ = [
     "OrderType",
     "OrderUnknown",
     "Overflow",
+    "Policy",
     "Position",
     "Product",
     "Products",
     "ProtocolError",
     "Quotes",
+    "RateLimited",
     "Reconnected",
     "Rejected",
     "SignedOrder",
@@ -116,6 +123,7 @@ __all__ = [
     "Subaccount",
     "Subscription",
     "Sweep",
+    "Throttled",
     "TrackedOrder",
     "TransientError",
     "TransportError",

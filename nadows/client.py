@@ -30,8 +30,18 @@ from typing import Any, Final, Protocol
 from nadows import messages
 from nadows.account import Account
 from nadows.book import Book, BookState
+from nadows.clock import VenueClock
 from nadows.delivery import DEFAULT_MAXLEN, Batches, Callback, Router, Subscription
-from nadows.desk import ARCHIVE, GATEWAY, STREAMS, BookChanged, Desk, DeskEvent, OnReply, checked
+from nadows.desk import (
+    ARCHIVE,
+    GATEWAY,
+    STREAMS,
+    BookChanged,
+    Desk,
+    DeskEvent,
+    OnReply,
+    checked,
+)
 from nadows.errors import ConnectFailed, ConnectionLost, NadowsError, TransportError, UsageError
 from nadows.inbox import Interest, Overflow
 from nadows.lifecycle import Do, Lifeline, LifeOptions, LifeState
@@ -46,6 +56,7 @@ from nadows.network import (
 )
 from nadows.products import Product, Products
 from nadows.rest import Rest
+from nadows.sending import OnReplies, OrderBatcher, Sender, Turns, read_clock
 from nadows.session import AuthRefused, LineState, Pong, Restored, Subscribed, SubscribeRefused
 from nadows.signing import (
     Appendix,
@@ -61,6 +72,7 @@ from nadows.signing import (
     sign_cancel_product_orders,
     sign_order,
 )
+from nadows.throttle import Limits, Policy
 from nadows.transport import Socket, open_socket
 from nadows.units import format_x18, to_x18
 
@@ -117,6 +129,7 @@ async def connect(
     connect_timeout_ns: int = CONNECT_TIMEOUT_NS,
     ping_interval_ns: int = PING_INTERVAL_NS,
     pong_timeout_ns: int = PONG_TIMEOUT_NS,
+    limits: Limits | Policy | None = Policy.WAIT,
     seed: int | None = None,
     tap: Tap | None = None,
     metrics: Metrics | None = None,
@@ -133,6 +146,9 @@ async def connect(
         connect_timeout_ns: For each connection with its handshakes.
         ping_interval_ns: Between PING frames on each socket.
         pong_timeout_ns: How long the answer to one may take before the connection counts as lost.
+        limits: What happens to requests for which the venue's rate limits leave no room. Clients that share a
+            wallet or an address should share a `Limits`; ``None`` sends everything at once, for a venue
+            that does not count.
         seed: Of the jitter in retries; for reproducible runs.
         tap: Sees every input of the desk; see `nadows.capture`.
         metrics: Measures this client, and no other.
@@ -152,6 +168,7 @@ async def connect(
         connect_timeout_ns=connect_timeout_ns,
         ping_interval_ns=ping_interval_ns,
         pong_timeout_ns=pong_timeout_ns,
+        limits=Limits(limits) if isinstance(limits, Policy) else limits,
         seed=seed,
         tap=tap,
         metrics=metrics,
@@ -198,6 +215,7 @@ class Client:
         connect_timeout_ns: int,
         ping_interval_ns: int,
         pong_timeout_ns: int,
+        limits: Limits | None,
         seed: int | None,
         tap: Tap | None,
         metrics: Metrics | None,
@@ -208,13 +226,20 @@ class Client:
         self.subaccount = Subaccount.of(signer.address, subaccount) if signer else None
         self.products = Products(())
         """What the venue lists; read at connect."""
+        self._turns = Turns(limits)
         self.desk = Desk(
             subaccount=self.subaccount.hex if self.subaccount else None,
             authenticate=self._authenticate if signer else None,
             serial=serial,
             rng=random.Random(seed),
+            clients=limits.clients if limits is not None else 1,
+            on_refused=self._turns.refused,
         )
+        self._sender = Sender(self.desk, lambda: self._write(self._gateway), self._turns, tap, metrics)
         self.router = Router(defer=lambda flush: asyncio.get_running_loop().call_soon(flush))
+        self.clock = VenueClock()
+        """What time it is at the venue; nonces and authentications are made by it."""
+        self.router.add(self._learn, Interest(types=[Pong]))
         self._nonces = process_nonces()
         self._connect_timeout_ns = connect_timeout_ns
         self._ping_interval_ns = ping_interval_ns
@@ -286,6 +311,8 @@ class Client:
             "events_conflated": self.router.tally.conflated,
             "depth_events_dropped": self.router.tally.depth_dropped,
             "slow_consumers": self.router.tally.overflowed,
+            "clock_skew_us": self.clock.skew_ns(time.monotonic_ns(), time.time_ns()) // 1000,
+            **self._turns.stats(),
         }
 
     # -- market data --------------------------------------------------------------------------
@@ -449,7 +476,7 @@ class Client:
             amount_x18,
             price_x18,
             Appendix(order_type=order_type, reduce_only=reduce_only),
-            expiration=NEVER_S if expires_in_s is None else time.time_ns() // 10**9 + expires_in_s,
+            expiration=NEVER_S if expires_in_s is None else self._venue_ms() // 1000 + expires_in_s,
             client_id=client_id,
         )
 
@@ -485,18 +512,13 @@ class Client:
     def submit(self, order: SignedOrder, on_reply: OnReply) -> None:
         """Send an order and return at once; *on_reply* is called exactly once with what became of it.
 
+        Where the venue's limits leave no room it is sent later, in its turn, unless the policy is to fail.
+
         Raises:
             UsageError: If the gateway is not connected, or the order was sent before; nothing was sent.
+            RateLimited: If there is no room and the policy is to fail; nothing was sent.
         """
-        now_ns = time.monotonic_ns()
-        if self._tap is not None:
-            self._tap.asked("place", order, now_ns)
-        if self._metrics is not None:
-            on_reply = self._metrics.answering("place_order", (order.digest,), now_ns, on_reply)
-        self.desk.place(order, now_ns=now_ns, on_reply=on_reply)
-        if self._metrics is not None:
-            self._metrics.sent("place_order", (order.digest,), now_ns)
-        self._write(self._gateway)
+        self._sender.place(order, on_reply)
 
     async def place_order(self, order: SignedOrder) -> Reply:
         """Send an order and wait for the venue's answer.
@@ -505,8 +527,74 @@ class Client:
             VenueError: If it refuses; the subclass says why.
             OrderUnknown: If no answer came: ask for the digest, do not send it again.
             TransportError: If nothing was sent.
+            RateLimited: If the venue's limits leave no room and the policy is to fail; nothing was sent.
         """
-        return await self._answer(lambda on_reply: self.submit(order, on_reply))
+        return await self._sender.answer(lambda on_reply: self._sender.place(order, on_reply))
+
+    def submit_orders(
+        self, orders: Sequence[SignedOrder], on_replies: OnReplies, *, stop_on_failure: bool | None = None
+    ) -> None:
+        """Send up to 50 orders in one request; *on_replies* is called exactly once.
+
+        It gets what became of each order, in order, or why that is not known. Raises as `submit`, and
+        `UsageError` if the orders do not make a batch.
+        """
+        self._sender.place_orders(orders, on_replies, stop_on_failure)
+
+    async def place_orders(
+        self, orders: Sequence[SignedOrder], *, stop_on_failure: bool | None = None
+    ) -> list[Reply]:
+        """Send up to 50 orders in one request and wait for the venue's answer.
+
+        Args:
+            orders: Of one subaccount.
+            stop_on_failure: Do not try those that follow one which is refused.
+
+        Returns:
+            What became of each order, in order: look at `Reply.ok` and `Reply.error`. The venue gives no
+            codes here.
+
+        Raises:
+            UsageError: If there are none or too many, or they do not belong together.
+            VenueError: If it refuses them all.
+            OrderUnknown: If no answer came: ask for the digests, do not send them again.
+            TransportError: If nothing was sent.
+            RateLimited: As `place_order`.
+        """
+        answer: asyncio.Future[Sequence[Reply] | NadowsError] = asyncio.get_running_loop().create_future()
+
+        def on_replies(replies: Sequence[Reply] | NadowsError) -> None:
+            if not answer.done():
+                answer.set_result(replies)
+
+        waiting = self._sender.place_orders(orders, on_replies, stop_on_failure)
+        replies = await self._sender.patiently(answer, waiting)
+        if isinstance(replies, NadowsError):
+            raise replies
+        if all(reply.error_code is not None for reply in replies):
+            # Items have no codes: this is the refusal of the whole request.
+            checked(replies[0])
+        return list(replies)
+
+    def batcher(self, *, max_orders: int = 50, max_wait_ns: int = 2_000_000) -> OrderBatcher:
+        """Gather orders into batches: send one when it is full, or its first order has waited long enough.
+
+        Args:
+            max_orders: 1 to 50.
+            max_wait_ns: 0 sends each order at once.
+        """
+
+        def place(orders: Sequence[SignedOrder], on_replies: OnReplies) -> None:
+            if len(orders) > 1:
+                self._sender.place_orders(orders, on_replies, None)
+                return
+
+            def on_reply(reply: Reply | NadowsError) -> None:
+                on_replies(reply if isinstance(reply, NadowsError) else [reply])
+
+            self._sender.place(orders[0], on_reply)
+
+        return OrderBatcher(place, max_orders=max_orders, max_wait_ns=max_wait_ns)
 
     async def cancel_orders(self, orders: Sequence[tuple[int, str]]) -> messages.CancelledOrders:
         """Cancel orders given as (product id, digest); all of them or, if one is not open, none.
@@ -525,7 +613,11 @@ class Client:
             self._nonce(),
         )
         return await self._cancel(
-            "cancel_orders", cancel.frame, cancel.signature, tuple(digest for _, digest in orders)
+            "cancel_orders",
+            len(orders),
+            cancel.frame,
+            cancel.signature,
+            tuple(digest for _, digest in orders),
         )
 
     async def cancel_product_orders(self, *products: str | int) -> messages.CancelledOrders:
@@ -534,14 +626,15 @@ class Client:
         Raises as `cancel_orders`.
         """
         signer, sender = self._identity()
+        ids = [self.products.find(product).product_id for product in products]
         cancel = sign_cancel_product_orders(
             signer,
             self.network.domain,
             sender,
-            [self.products.find(product).product_id for product in products],
+            ids,
             self._nonce(),
         )
-        return await self._cancel("cancel_product_orders", cancel.frame, cancel.signature)
+        return await self._cancel("cancel_product_orders", len(ids), cancel.frame, cancel.signature)
 
     async def cancel_and_place(
         self, cancel: tuple[int, str], order: SignedOrder, *, place_requires_unfilled: bool | None = None
@@ -557,19 +650,7 @@ class Client:
         both: SignedCancelAndPlace = sign_cancel_and_place(
             signed, order, place_requires_unfilled=place_requires_unfilled
         )
-        now_ns = time.monotonic_ns()
-
-        def send(on_reply: OnReply) -> None:
-            if self._tap is not None:
-                self._tap.asked("cancel_and_place", both, now_ns)
-            if self._metrics is not None:
-                on_reply = self._metrics.answering("cancel_and_place", (order.digest,), now_ns, on_reply)
-            self.desk.cancel_and_place(both, now_ns=now_ns, on_reply=on_reply)
-            if self._metrics is not None:
-                self._metrics.sent("cancel_and_place", (order.digest,), now_ns)
-            self._write(self._gateway)
-
-        return await self._answer(send)
+        return await self._sender.answer(lambda on_reply: self._sender.cancel_and_place(both, on_reply))
 
     async def query(self, query: Query) -> Any:
         """Ask the gateway; return the typed data of its answer.
@@ -578,17 +659,14 @@ class Client:
             VenueError: If the venue refuses.
             TransportError: If the connection failed meanwhile.
         """
-        reply = await self._answer(lambda on_reply: self._query(query, on_reply))
+        reply = await self._sender.answer(lambda on_reply: self._sender.query(query, on_reply))
         return messages.reply_data(reply, f"query_{messages.query_type(query)}")
 
     async def ping(self) -> Pong:
         """Measure the round trip to the venue's subscription socket, and read its clock."""
         with_pong = self.events()
         try:
-            now_ns = time.monotonic_ns()
-            self._note("ping", None, now_ns)
-            self.desk.streams.ping(now_ns)
-            self._write(self._streams)
+            self._ping(time.monotonic_ns())
             pong = await self._next(with_pong, lambda e: isinstance(e, Pong))
             assert isinstance(pong, Pong)
             return pong
@@ -647,6 +725,7 @@ class Client:
 
     async def _stop(self) -> None:
         self.router.flush()
+        self._turns.close()
         for task in tuple(self._tasks):
             task.cancel()
         for subscription in tuple(self._subscriptions):
@@ -674,6 +753,8 @@ class Client:
             pong_timeout_ns=self._pong_timeout_ns,
         )
         line.was_cut = False
+        if line is self._streams and self.signer is not None and self.clock.ask(time.monotonic_ns()):
+            await read_clock(line.socket, self.clock)
         now_ns = time.monotonic_ns()
         is_streams = line is self._streams
         line.life.opened(now_ns, keyed=is_streams and self.signer is not None)
@@ -744,6 +825,8 @@ class Client:
         while True:
             await asyncio.sleep(_TICK_S)
             now_ns = time.monotonic_ns()
+            if self.signer is not None and self._streams.socket is not None and self.clock.ask(now_ns):
+                self._ping(now_ns)
             for line in (self._streams, self._gateway):
                 if line.socket is not None:
                     self._tend_line(line, now_ns)
@@ -758,11 +841,9 @@ class Client:
             if what is Do.CUT:
                 self._cut(line, "nothing came, not even an answer")
             elif line is self._streams:
-                self._note("ping", None, now_ns)
-                self.desk.streams.ping(now_ns)
-                self._write(line)
+                self._ping(now_ns)
             else:
-                self._query(messages.StatusQuery(), _ignore)
+                self._sender.probe()
 
     def _deliver(self, events: Sequence[DeskEvent]) -> None:
         if events:
@@ -803,6 +884,12 @@ class Client:
         if frames and line.socket is not None:
             line.socket.send(frames)
 
+    def _learn(self, event: DeskEvent) -> None:
+        if isinstance(event, Pong):
+            self.clock.read(
+                event.server_time_ms, round_trip_ns=event.round_trip_ns, received_ns=time.monotonic_ns()
+            )
+
     # -- inside: requests ---------------------------------------------------------------------
 
     def _identity(self) -> tuple[Signer, Subaccount]:
@@ -811,57 +898,38 @@ class Client:
         return self.signer, self.subaccount
 
     def _nonce(self) -> int:
-        return self._nonces.next(time.time_ns() // 10**6)
+        return self._nonces.next(self._venue_ms())
+
+    def _venue_ms(self) -> int:
+        return self.clock.now_ms(time.monotonic_ns(), time.time_ns())
 
     def _authenticate(self, request_id: int) -> bytes:
         signer, sender = self._identity()
-        expiration_ms = time.time_ns() // 10**6 + AUTHENTICATE_WINDOW_MS
+        expiration_ms = self._venue_ms() + AUTHENTICATE_WINDOW_MS
         return sign_authenticate(signer, self.network.domain, sender, expiration_ms, id=request_id).frame
 
     def _note(self, what: str, argument: Any, now_ns: int) -> None:
         if self._tap is not None:
             self._tap.asked(what, argument, now_ns)
 
+    def _ping(self, now_ns: int) -> None:
+        self._note("ping", None, now_ns)
+        self.desk.streams.ping(now_ns)
+        self._write(self._streams)
+
     def _ask(self, what: str, stream: Stream) -> None:
         now_ns = time.monotonic_ns()
         self._note(what, stream, now_ns)
         (self.desk.subscribe if what == "subscribe" else self.desk.unsubscribe)(stream, now_ns)
 
-    def _query(self, query: Query, on_reply: OnReply) -> None:
-        now_ns = time.monotonic_ns()
-        self._note("query", query, now_ns)
-        self.desk.query(query, now_ns=now_ns, on_reply=on_reply)
-        self._write(self._gateway)
-
     async def _cancel(
-        self, kind: str, frame: bytes, signature: str, cancels: tuple[str, ...] = ()
+        self, kind: str, count: int, frame: bytes, signature: str, cancels: tuple[str, ...] = ()
     ) -> messages.CancelledOrders:
-        def send(on_reply: OnReply) -> None:
-            now_ns = time.monotonic_ns()
-            self._note("execute", (f"execute_{kind}", signature, *cancels), now_ns)
-            self.desk.execute(
-                frame,
-                request_type=f"execute_{kind}",
-                signature=signature,
-                cancels=cancels,
-                now_ns=now_ns,
-                on_reply=on_reply,
-            )
-            self._write(self._gateway)
-
-        reply = await self._answer(send)
+        reply = await self._sender.answer(
+            lambda on_reply: self._sender.cancel(kind, count, frame, signature, cancels, on_reply)
+        )
         cancelled: messages.CancelledOrders = messages.reply_data(reply, f"execute_{kind}")
         return cancelled
-
-    async def _answer(self, send: Callable[[OnReply], None]) -> Reply:
-        answer: asyncio.Future[Reply | NadowsError] = asyncio.get_running_loop().create_future()
-
-        def on_reply(reply: Reply | NadowsError) -> None:
-            if not answer.done():
-                answer.set_result(reply)
-
-        send(on_reply)
-        return checked(await answer)
 
     # -- inside: waiting for events -----------------------------------------------------------
 
@@ -903,10 +971,6 @@ class Client:
         self.router.remove(subscription.put)
         if subscription in self._subscriptions:
             self._subscriptions.remove(subscription)
-
-
-def _ignore(reply: Reply | NadowsError) -> None:
-    """Take an answer that only had to come."""
 
 
 def _check_increments(product: Product, amount: int, price: int) -> None:

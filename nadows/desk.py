@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from nadows import messages
 from nadows.account import Account
+from nadows.batching import outcomes
 from nadows.book import Book
 from nadows.bookkeeping import BookChanged, BookDrifted, BookGapped, Bookkeeper, BookNews
-from nadows.errors import MalformedFrame, OrderUnknown, TransportError
+from nadows.errors import MalformedFrame, OrderUnknown, TransportError, UsageError
 from nadows.messages import BookDepth, Event, Fill, OrderUpdate, PositionChange, Query, Reply, Stream
-from nadows.pacing import IP_QUERY_LIMITS, Window, WindowLimit
+from nadows.pacing import WindowLimit
 from nadows.recovery import FillsBackfilled, OrderSettled, Recovery, RecoveryNews
 from nadows.session import (
     Answer,
@@ -37,8 +38,10 @@ from nadows.session import (
     SubscribeRefused,
     checked,
 )
-from nadows.signing import SignedCancelAndPlace, SignedOrder
+from nadows.signing import SignedCancelAndPlace, SignedOrder, SignedPlaceOrders
+from nadows.throttle import RATE_LIMIT_CODES, own_queries
 from nadows.timings import Timings
+from nadows.weights import query_weight
 
 __all__ = [
     "ARCHIVE",
@@ -69,9 +72,6 @@ GATEWAY: Final = "gateway"
 ARCHIVE: Final = "archive"
 """Name under which a tap sees the archive's answers, in the order of the requests."""
 
-_RATE_LIMITED: Final = 1000
-_OWN_QUERIES: Final = (Window(IP_QUERY_LIMITS[0].weight // 2, IP_QUERY_LIMITS[0].span_ns),)
-"""Share of the address's limit that goes into questions of the client's own; the rest is the user's."""
 _CANCELS: Final = ("execute_cancel_orders", "execute_cancel_product_orders")
 
 
@@ -119,6 +119,12 @@ class _Waiting:
     """Orders that it cancels."""
     request_type: str = ""
     is_query: bool = False
+    is_batch: bool = False
+    """Whether the answer has an outcome for each of the orders."""
+
+
+OnRefused = Callable[[str | None, int, int], None]
+"""Hears that the venue refused a request for a rate limit: its type, the code, and the clock (ns)."""
 
 
 @dataclass(slots=True)
@@ -138,6 +144,10 @@ class Desk:
         rng: Source of jitter, for this desk alone: a replay repeats its draws.
         snapshot_depth: Levels a side to ask for, and so how deep a snapshot proves the book.
         timings: How long to wait for what.
+        clients: How many clients share the address: each has that part of what goes into questions of the
+            clients' own.
+        on_refused: Hears of every request that the venue refused for a rate limit, at once. Nothing that
+            it does reaches the desk, so a replay can go without it.
     """
 
     def __init__(
@@ -149,6 +159,8 @@ class Desk:
         rng: random.Random,
         snapshot_depth: int = SNAPSHOT_DEPTH,
         timings: Timings | None = None,
+        clients: int = 1,
+        on_refused: OnRefused | None = None,
     ) -> None:
         self.timings = timings or Timings()
         self.streams = StreamSession(authenticate, ack_timeout_ns=self.timings.ack_ns)
@@ -163,14 +175,17 @@ class Desk:
         self._news: list[DeskEvent] = []
         self._cuts: dict[str, str] = {}
         self._now_ns = 0
-        self._own_limit = WindowLimit(_OWN_QUERIES)
+        self._own_limit = WindowLimit(own_queries(clients))
+        self._on_refused = on_refused
         self._calm_until_ns = 0
         self._calm_ns = 0
         self.bookkeeper = Bookkeeper(
             self._ask, self._news_of, self._has_depth, rng, snapshot_depth, self.timings
         )
         self.recovery = (
-            Recovery(self.account, self._ask_weighed, self._news_of, self.timings) if self.account else None
+            Recovery(self.account, self._ask, self._news_of, self.timings, clients=clients)
+            if self.account
+            else None
         )
 
     @property
@@ -216,6 +231,7 @@ class Desk:
         client_id: int | None = None,
         digests: tuple[str, ...] = (),
         cancels: tuple[str, ...] = (),
+        is_batch: bool = False,
         timeout_ns: int | None = None,
     ) -> None:
         """Send a signed request.
@@ -230,6 +246,7 @@ class Desk:
             client_id: The ``id`` in the frame, if there is one.
             digests: Orders that the request places; the account follows them.
             cancels: Orders that it cancels.
+            is_batch: Whether the answer has an outcome for each order that it places.
             timeout_ns: How long to wait; as the desk's timings say, if ``None``.
 
         Raises:
@@ -242,7 +259,7 @@ class Desk:
             client_id=client_id,
             deadline_ns=now_ns + (timeout_ns or self.timings.request_ns),
         )
-        self._waiting[ticket] = _Waiting(on_reply, digests, cancels, request_type)
+        self._waiting[ticket] = _Waiting(on_reply, digests, cancels, request_type, is_batch=is_batch)
         if self.account is not None:
             for digest in cancels:
                 self.account.cancel_sent(digest)
@@ -260,6 +277,37 @@ class Desk:
             now_ns=now_ns,
             on_reply=on_reply,
             digests=(order.digest,),
+            timeout_ns=timeout_ns,
+        )
+
+    def place_orders(
+        self,
+        batch: SignedPlaceOrders,
+        *,
+        now_ns: int,
+        on_reply: OnReply,
+        timeout_ns: int | None = None,
+    ) -> None:
+        """Send a batch and follow each of its orders; `nadows.batching.outcomes` reads its answer.
+
+        Raises as `execute`; also `UsageError` if one of the orders is in there twice or was sent before.
+        """
+        digests = tuple(order.digest for order in batch.orders)
+        known = self.account.orders if self.account is not None else {}
+        if len(set(digests)) < len(digests) or not known.keys().isdisjoint(digests):
+            # Looked at before any is followed, so that a refusal leaves nothing behind.
+            raise UsageError("an order of the batch was sent already; an equal order needs a new nonce")
+        for order in batch.orders:
+            self._follow(order, now_ns)
+        self.execute(
+            batch.frame,
+            request_type="execute_place_orders",
+            # The venue echoes the signature of the first order (frames.jsonl, place_orders.ok_*).
+            signature=batch.orders[0].signature,
+            now_ns=now_ns,
+            on_reply=on_reply,
+            digests=digests,
+            is_batch=True,
             timeout_ns=timeout_ns,
         )
 
@@ -512,12 +560,17 @@ class Desk:
         waiting, reply = self._waiting.pop(answer.ticket), answer.reply
         self._heed(reply)
         account = self.account
+        try:
+            results = outcomes(waiting.digests, reply) if waiting.is_batch else [reply] * len(waiting.digests)
+        except MalformedFrame as broken:
+            self._unknown(waiting, f"the answer cannot be read ({broken.reason})")
+            return
         if account is not None:
-            for digest in waiting.digests:
-                if reply.status == "success":
+            for digest, result in zip(waiting.digests, results, strict=True):
+                if result.ok:
                     account.accepted(digest)
                 else:
-                    account.refused(digest, reply.error or "no reason given")
+                    account.refused(digest, result.error or "no reason given")
             if reply.status != "success":
                 for digest in waiting.cancels:
                     account.cancel_failed(digest)
@@ -537,10 +590,12 @@ class Desk:
 
     def _unanswered(self, lost: Lost) -> None:
         waiting = self._waiting.pop(lost.ticket)
-        digest = waiting.digests[0] if waiting.digests else None
         if not lost.sent or waiting.is_query:
             waiting.on_reply(TransportError(f"{lost.reason}; nothing was changed by the request, ask again"))
             return
+        self._unknown(waiting, lost.reason)
+
+    def _unknown(self, waiting: _Waiting, reason: str) -> None:
         if self.account is not None and self.recovery is not None:
             for placed in waiting.digests:
                 self.account.answer_lost(placed)
@@ -548,14 +603,17 @@ class Desk:
             for cancelled in waiting.cancels:
                 if cancelled in self.account.orders:
                     self.recovery.doubt(cancelled, self._now_ns)
-        waiting.on_reply(OrderUnknown(f"{lost.reason}; whether the request took effect is not known", digest))
+        digest = waiting.digests[0] if waiting.digests else None
+        waiting.on_reply(OrderUnknown(f"{reason}; whether the request took effect is not known", digest))
 
     def _heed(self, reply: Reply) -> None:
         """Leave the venue alone for a while when it says that there was too much."""
-        if reply.error_code != _RATE_LIMITED:
+        if reply.error_code not in RATE_LIMIT_CODES:
             if self._now_ns >= self._calm_until_ns:
                 self._calm_ns = 0
             return
+        if self._on_refused is not None:
+            self._on_refused(reply.request_type, reply.error_code, self._now_ns)
         if not self._calm_ns:
             self.throttled += 1
             self._news.append(Throttled(GATEWAY, reply.error or ""))
@@ -564,11 +622,10 @@ class Desk:
             self._calm_until_ns = self._now_ns + self._calm_ns
 
     def _ask(self, query: Query, now_ns: int, on_reply: OnReply) -> int:
-        return self._ask_weighed(query, 1, now_ns, on_reply)
-
-    def _ask_weighed(self, query: Query, weight: int, now_ns: int, on_reply: OnReply) -> int:
         if now_ns < self._calm_until_ns:
             return self._calm_until_ns - now_ns
+        # A question heavier than the share of many clients would never fit: it goes when nothing else has.
+        weight = min(query_weight(query), self._own_limit.most)
         wait_ns = self._own_limit.try_spend(weight, now_ns)
         if not wait_ns:
             self.query(query, now_ns=now_ns, on_reply=on_reply)

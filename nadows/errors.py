@@ -16,6 +16,7 @@
     │   ├── InvalidRequest    the request itself is wrong
     │   ├── Rejected          a business rule says no
     │   └── Unauthorized      signature, signer or access
+    ├── RateLimited           the venue's limit leaves no room; nothing was sent
     ├── OrderUnknown          a request was sent and its outcome is not known
     └── BookNotLive           a book was asked for prices while it does not know them
 
@@ -42,6 +43,7 @@ __all__ = [
     "NadowsError",
     "OrderUnknown",
     "ProtocolError",
+    "RateLimited",
     "Rejected",
     "TransientError",
     "TransportError",
@@ -161,6 +163,19 @@ class Rejected(VenueError):
 
 class Unauthorized(VenueError):
     """Signature, signer or access is refused."""
+
+
+class RateLimited(NadowsError):
+    """The venue's limit leaves no room for a request, and its sender would not wait; nothing was sent."""
+
+    def __init__(self, reason: str, wait_ns: int) -> None:
+        self.reason = reason
+        self.wait_ns = wait_ns
+        """How long until there is room, if nobody else spends it."""
+        super().__init__(reason, wait_ns)
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class OrderUnknown(NadowsError):

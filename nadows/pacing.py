@@ -106,7 +106,7 @@ class WindowLimit:
     the spends of the longest window are remembered one by one.
     """
 
-    __slots__ = ("_spends", "_used", "_windows")
+    __slots__ = ("_spends", "_used", "windows")
 
     def __init__(self, windows: Sequence[Window]) -> None:
         """Start with nothing spent.
@@ -116,9 +116,14 @@ class WindowLimit:
         """
         if not windows or any(window.weight < 1 or window.span_ns < 1 for window in windows):
             raise UsageError(f"a limit needs windows of positive weight and span, got {list(windows)}")
-        self._windows = tuple(windows)
+        self.windows = tuple(windows)
         self._spends: tuple[deque[tuple[int, int]], ...] = tuple(deque() for _ in windows)
-        self._used = [0] * len(self._windows)
+        self._used = [0] * len(self.windows)
+
+    @property
+    def most(self) -> int:
+        """The largest weight for which there is ever room."""
+        return min(window.weight for window in self.windows)
 
     def try_spend(self, weight: int, now_ns: int) -> int:
         """Spend *weight* if every window has room for it, else nothing.
@@ -133,18 +138,25 @@ class WindowLimit:
         Raises:
             UsageError: If there will never be room.
         """
-        least = min(window.weight for window in self._windows)
-        if not 0 <= weight <= least:
-            raise UsageError(f"a weight must lie between 0 and {least}, got {weight}; split the request")
-        wait_ns = max(self._wait(index, weight, now_ns) for index in range(len(self._windows)))
+        wait_ns = self.wait_ns(weight, now_ns)
         if wait_ns == 0:
-            for index, spends in enumerate(self._spends):
-                spends.append((now_ns, weight))
-                self._used[index] += weight
+            self.spend(weight, now_ns)
         return wait_ns
 
+    def wait_ns(self, weight: int, now_ns: int) -> int:
+        """Return how long to wait until there is room for *weight*, 0 if there is; as `try_spend`."""
+        if not 0 <= weight <= self.most:
+            raise UsageError(f"a weight must lie between 0 and {self.most}, got {weight}; split the request")
+        return max(self._wait(index, weight, now_ns) for index in range(len(self.windows)))
+
+    def spend(self, weight: int, now_ns: int) -> None:
+        """Spend *weight* whether there is room or not: it is gone already."""
+        for index, spends in enumerate(self._spends):
+            spends.append((now_ns, weight))
+            self._used[index] += weight
+
     def _wait(self, index: int, weight: int, now_ns: int) -> int:
-        window, spends = self._windows[index], self._spends[index]
+        window, spends = self.windows[index], self._spends[index]
         while spends and spends[0][0] + window.span_ns <= now_ns:
             self._used[index] -= spends.popleft()[1]
         missing = self._used[index] + weight - window.weight

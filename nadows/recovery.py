@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 
 from nadows import messages
 from nadows.account import Account, OrderEvent, OrderStatus, TrackedOrder
+from nadows.bookkeeping import Ask
 from nadows.errors import MalformedFrame, NadowsError, VenueError
 from nadows.messages import Fill, LateFill, PositionChange, Reply
 from nadows.messages.archive import (
@@ -39,10 +40,12 @@ from nadows.messages.archive import (
     decode_archive_answer,
     encode_archive_request,
 )
-from nadows.pacing import IP_QUERY_LIMITS, WindowLimit
-from nadows.session import OnReply, checked
+from nadows.pacing import WindowLimit
+from nadows.session import checked
+from nadows.throttle import archive_queries
 from nadows.timings import Timings
 from nadows.units import ONE_X18, X18, Nanos, StrInt
+from nadows.weights import archive_weight
 
 __all__ = ["FillsBackfilled", "OrderSettled", "Recovery", "RecoveryNews"]
 
@@ -70,7 +73,6 @@ class OrderSettled(NamedTuple):
 
 
 RecoveryNews = Fill | FillsBackfilled | OrderSettled
-AskWeighed = Callable[[messages.Query, int, int, OnReply], int]
 
 
 @dataclass(slots=True)
@@ -112,14 +114,20 @@ class Recovery:
 
     Args:
         account: Takes what is found.
-        ask: Asks the gateway: query, weight, clock, and who takes the answer; returns 0, or how long to
-            wait (ns).
+        ask: Asks the gateway.
         tell: Takes events, in the order in which they are to be delivered.
         timings: How long to wait for what.
+        clients: How many clients share the address's limit at the archive.
     """
 
     def __init__(
-        self, account: Account, ask: AskWeighed, tell: Callable[[RecoveryNews], None], timings: Timings
+        self,
+        account: Account,
+        ask: Ask,
+        tell: Callable[[RecoveryNews], None],
+        timings: Timings,
+        *,
+        clients: int = 1,
     ) -> None:
         self.verified: int | None = None
         """Largest index that the archive has confirmed; every fill up to it was delivered."""
@@ -137,7 +145,7 @@ class Recovery:
         self._ask = ask
         self._tell = tell
         self._timings = timings
-        self._limit = WindowLimit(IP_QUERY_LIMITS)
+        self._limit = WindowLimit(archive_queries(clients))
         self._now_ns = 0
         self._was_restored = False
         self._passes_due: list[int] = []
@@ -295,12 +303,10 @@ class Recovery:
         if self._pass is not None:
             page = messages.UNSET if self._pass.idx is None else self._pass.idx
             query = MatchesQuery(subaccounts=(self._account.subaccount,), idx=page, limit=self._timings.page)
-            weight = 2 + self._timings.page // 10
         else:
             waiting = [digest for digest, doubt in self._doubts.items() if doubt.awaits_archive]
             query = OrderHistoryQuery(digests=tuple(waiting[:_MANY]), limit=_MANY)
-            weight = 2 + _MANY // 20 + 1
-        wait_ns = self._limit.try_spend(weight, now_ns)
+        wait_ns = self._limit.try_spend(archive_weight(query), now_ns)
         if wait_ns:
             self._archive_calm_ns = now_ns + wait_ns
             return
@@ -411,7 +417,7 @@ class Recovery:
 
         self._touched = touched
         query = messages.SubaccountInfoQuery(account.subaccount)
-        wait_ns = self._ask(query, 2, now_ns, on_balances)
+        wait_ns = self._ask(query, now_ns, on_balances)
         if wait_ns:
             self._touched = None
             self._census_due.insert(0, now_ns + wait_ns)
@@ -449,9 +455,7 @@ class Recovery:
                     self.doubt(digest, self._now_ns)
 
         self._orders_asked = asked
-        if self._ask(
-            messages.OrdersQuery(self._account.subaccount, products), 2 * len(products), now_ns, on_orders
-        ):
+        if self._ask(messages.OrdersQuery(self._account.subaccount, products), now_ns, on_orders):
             self._orders_asked = None
             self._census_failed()
 
@@ -482,7 +486,7 @@ class Recovery:
 
         doubt.in_flight = True
         doubt.checked_ns = now_ns
-        wait_ns = self._ask(messages.OrderQuery(order.product_id, order.digest), 1, now_ns, on_reply)
+        wait_ns = self._ask(messages.OrderQuery(order.product_id, order.digest), now_ns, on_reply)
         if wait_ns:
             doubt.in_flight = False
             doubt.due_ns = now_ns + wait_ns

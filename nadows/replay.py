@@ -23,6 +23,7 @@ from nadows.capture import (
     MarketHeader,
     Place,
     PlacedOrder,
+    PlaceOrders,
     QueryAsked,
     Reader,
     Record,
@@ -35,7 +36,13 @@ from nadows.desk import ARCHIVE, STREAMS, Desk, DeskEvent
 from nadows.errors import CaptureError, NadowsError, UsageError
 from nadows.messages import Reply, Stream
 from nadows.products import Product, Products
-from nadows.signing import SignedCancelAndPlace, SignedCancelOrders, SignedOrder, Subaccount
+from nadows.signing import (
+    SignedCancelAndPlace,
+    SignedCancelOrders,
+    SignedOrder,
+    SignedPlaceOrders,
+    Subaccount,
+)
 from nadows.units import ONE_X18
 
 __all__ = ["KNOWN_SYMBOLS", "Replay", "records_of"]
@@ -75,6 +82,7 @@ class Replay:
                 authenticate=_authenticate if header.authenticated else None,
                 serial=header.serial,
                 rng=random.Random(header.seed),
+                clients=header.clients,
             )
         else:
             self.listed = Products([_unlisted(header.product_id, header.symbol)])
@@ -89,6 +97,7 @@ class Replay:
             StreamPing: self._ping,
             QueryAsked: self._query,
             Place: self._place,
+            PlaceOrders: self._place_orders,
             CancelAndPlace: self._cancel_and_place,
             Execute: self._execute,
             End: self._end,
@@ -175,6 +184,11 @@ class Replay:
 
     def _place(self, record: Place) -> Sequence[DeskEvent]:
         self.desk.place(_order(record.order), now_ns=record.m, on_reply=_ignore)
+        return ()
+
+    def _place_orders(self, record: PlaceOrders) -> Sequence[DeskEvent]:
+        batch = SignedPlaceOrders(orders=tuple(_order(order) for order in record.orders), frame=b"")
+        self.desk.place_orders(batch, now_ns=record.m, on_reply=_ignore)
         return ()
 
     def _cancel_and_place(self, record: CancelAndPlace) -> Sequence[DeskEvent]:

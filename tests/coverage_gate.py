@@ -23,8 +23,10 @@ OVERALL_PERCENT: Final = 95.0
 COMPLETE: Final = (
     "account.py",
     "audit.py",
+    "batching.py",
     "book.py",
     "bookkeeping.py",
+    "clock.py",
     "desk.py",
     "distribution.py",
     "error_codes.py",
@@ -41,8 +43,10 @@ COMPLETE: Final = (
     "quotes.py",
     "session.py",
     "signing/*.py",
+    "throttle.py",
     "timings.py",
     "units.py",
+    "weights.py",
 )
 
 

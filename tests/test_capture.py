@@ -23,6 +23,7 @@ from nadows.capture import (
     Header,
     MarketHeader,
     Place,
+    PlaceOrders,
     QueryAsked,
     Reader,
     Record,
@@ -36,7 +37,14 @@ from nadows.capture import (
 from nadows.errors import CaptureError, NadowsError, UsageError
 from nadows.messages import Stream, SymbolsQuery
 from nadows.network import TESTNET
-from nadows.signing import Signer, Subaccount, sign_cancel_and_place, sign_cancel_orders, sign_order
+from nadows.signing import (
+    Signer,
+    Subaccount,
+    sign_cancel_and_place,
+    sign_cancel_orders,
+    sign_order,
+    sign_place_orders,
+)
 
 HEADER = Header(network="sim", chain_id=1, endpoint="0x" + "11" * 20, started_ns=5, seed=7)
 SIGNER = Signer(b"\x07" * 32)
@@ -66,6 +74,7 @@ def test_everything_a_client_takes_in_is_recorded_in_order(tmp_path: Path) -> No
     """Each input becomes one numbered record with both clocks, and the end counts the frames."""
     path = tmp_path / "all.jsonl"
     both = sign_cancel_and_place(CANCEL, ORDER)
+    batch = sign_place_orders([ORDER])
 
     record(
         path,
@@ -79,19 +88,20 @@ def test_everything_a_client_takes_in_is_recorded_in_order(tmp_path: Path) -> No
         lambda r: r.asked("execute", ("execute_cancel_orders", CANCEL.signature), 8),
         lambda r: r.tick(9),
         lambda r: r.asked("unsubscribe", Stream.trade(4), 10),
-        lambda r: r.lost("gateway", "the venue went away", 11),
+        lambda r: r.asked("place_orders", batch, 11),
+        lambda r: r.lost("gateway", "the venue went away", 12),
     )
 
     records = read(path)
     kinds = [
         *(SubscribeAsked, Connect, Frame, QueryAsked, StreamPing, Place, CancelAndPlace),
-        *(Execute, Tick, UnsubscribeAsked, Disconnect, End),
+        *(Execute, Tick, UnsubscribeAsked, PlaceOrders, Disconnect, End),
     ]
     assert kinds == [type(each) for each in records]
-    assert list(range(1, 13)) == [each.n for each in records]
-    assert [*range(1, 12), 11] == [each.m for each in records]
+    assert list(range(1, 14)) == [each.n for each in records]
+    assert [*range(1, 13), 12] == [each.m for each in records]
     assert {1_000} == {each.w for each in records}
-    assert End(n=12, w=1_000, m=11, frames=1, state_hash="feed") == records[-1]
+    assert End(n=13, w=1_000, m=12, frames=1, state_hash="feed") == records[-1]
     assert records[0] == SubscribeAsked(n=1, w=1_000, m=1, stream=Stream.trade(4))
     assert records[5].order.price_x18 == str(3000 * 10**18)  # type: ignore[union-attr]
 

@@ -11,6 +11,7 @@ import pytest
 
 from nadows import messages
 from nadows.account import OrderStatus, Position
+from nadows.batching import outcomes
 from nadows.book import BookState
 from nadows.desk import (
     GATEWAY,
@@ -25,7 +26,14 @@ from nadows.desk import (
     Throttled,
     checked,
 )
-from nadows.errors import NadowsError, OrderUnknown, Rejected, TransportError, UsageError
+from nadows.errors import (
+    NadowsError,
+    OrderUnknown,
+    Rejected,
+    TransientError,
+    TransportError,
+    UsageError,
+)
 from nadows.messages import Reply, Stream
 from nadows.session import ACK_TIMEOUT_NS, Overdue, Restored, Subscribed, SubscribeRefused
 from nadows.signing import (
@@ -38,6 +46,7 @@ from nadows.signing import (
     sign_cancel_and_place,
     sign_cancel_orders,
     sign_order,
+    sign_place_orders,
 )
 from nadows.timings import Timings
 from nadows.units import Nanos
@@ -158,7 +167,8 @@ class TestBooks:
         desk.stream_frame(depth(9, 10), 2)
         asked_at, now = [], 1
         for failures in range(1, 6):
-            assert [] == desk.gateway_frame(answer, now)
+            told = desk.gateway_frame(answer, now)
+            assert [] == told
             assert failures == desk.failed_snapshots
             requests = asked(desk)
             if not requests:
@@ -416,6 +426,106 @@ class TestRequests:
 
         assert [Reply, OrderUnknown] == list(map(type, got))
 
+    @pytest.mark.parametrize("is_bare", [False, True])
+    def test_batch_has_an_outcome_for_each_order(self, is_bare: bool) -> None:
+        """Each order of a batch goes its own way, whichever form the answer has."""
+        desk, orders = self.private(), [place(n) for n in (1, 2, 3)]
+        got, on_reply = self.answers()
+        desk.place_orders(sign_place_orders(orders), now_ns=1, on_reply=on_reply)
+        assert ["place_orders"] == asked(desk)
+        items = [
+            {"digest": orders[0].digest, "error": None},
+            {"digest": None, "error": "too small"},
+            {"digest": None},
+        ]
+        answer = frame(
+            status="success",
+            signature=orders[0].signature,
+            data=items if is_bare else {"place_orders": items},
+            request_type="execute_place_orders",
+        )
+        assert [] == desk.gateway_frame(answer, 2)
+
+        assert desk.account is not None
+        assert [
+            (OrderStatus.NEW, ""),
+            (OrderStatus.REJECTED, "too small"),
+            (OrderStatus.REJECTED, "no reason given"),
+        ] == [(t.status, t.reason) for t in desk.account.orders.values()]
+        (reply,) = got
+        each = outcomes([order.digest for order in orders], checked(reply))
+        assert [True, False, False] == [one.ok for one in each]
+        assert orders[0].digest == messages.reply_data(each[0], "execute_place_order").digest
+
+    def test_refused_batch(self) -> None:
+        """One refusal for all; a rate limit is told besides."""
+        desk, orders = self.private(), [place(n) for n in (1, 2)]
+        got, on_reply = self.answers()
+        desk.place_orders(sign_place_orders(orders), now_ns=1, on_reply=on_reply)
+        failure = {"status": "failure", "error": "slow down", "error_code": 1000}
+        told = desk.gateway_frame(frame(**failure, request_type="execute_place_orders"), 2)
+
+        assert [Throttled(GATEWAY, "slow down")] == told
+        assert desk.account is not None
+        assert {OrderStatus.REJECTED} == {tracked.status for tracked in desk.account.orders.values()}
+        with pytest.raises(TransientError):
+            checked(got[0])
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param([{"digest": None, "error": "x"}], id="too few"),
+            pytest.param([{"digest": "0x01"}, {"digest": "0x02"}], id="others"),
+            pytest.param(None, id="nothing"),
+            pytest.param({"orders": []}, id="something else"),
+        ],
+    )
+    def test_batch_answered_with_nonsense_is_unknown(self, data: Any) -> None:
+        """An answer that does not say what became of the orders is no answer."""
+        desk, orders = self.private(), [place(n) for n in (1, 2)]
+        got, on_reply = self.answers()
+        desk.place_orders(sign_place_orders(orders), now_ns=1, on_reply=on_reply)
+        signature = orders[0].signature
+        desk.gateway_frame(frame(status="success", signature=signature, data=data), 2)
+
+        assert desk.account is not None
+        assert {OrderStatus.UNKNOWN} == {tracked.status for tracked in desk.account.orders.values()}
+        assert [OrderUnknown] == list(map(type, got))
+
+    def test_batch_in_flight_when_the_line_is_cut(self) -> None:
+        """None of its orders is known."""
+        desk, orders = self.private(), [place(n) for n in (1, 2)]
+        got, on_reply = self.answers()
+        desk.place_orders(sign_place_orders(orders), now_ns=1, on_reply=on_reply)
+        desk.gateway_lost("cut", 2)
+
+        assert desk.account is not None
+        assert {OrderStatus.UNKNOWN} == {tracked.status for tracked in desk.account.orders.values()}
+        assert [OrderUnknown] == list(map(type, got))
+
+    def test_batch_with_an_order_sent_before(self) -> None:
+        """It is refused whole, and nothing of it is followed; twice in one batch is the same mistake."""
+        desk, first, second = self.private(), place(1), place(2)
+        _, on_reply = self.answers()
+        desk.place(first, now_ns=1, on_reply=on_reply)
+        for orders in ([second, first], [second, second]):
+            with pytest.raises(UsageError, match="new nonce"):
+                desk.place_orders(sign_place_orders(orders), now_ns=2, on_reply=on_reply)
+
+        assert desk.account is not None
+        assert {first.digest} == set(desk.account.orders)
+
+    def test_batch_of_a_desk_without_an_account(self) -> None:
+        """It is sent and answered all the same."""
+        desk, orders = make_desk(), [place(1)]
+        desk.gateway_connected(0)
+        got, on_reply = self.answers()
+        desk.place_orders(sign_place_orders(orders), now_ns=1, on_reply=on_reply)
+        data = [{"digest": orders[0].digest, "error": None}]
+        desk.gateway_frame(frame(status="success", signature=orders[0].signature, data=data), 2)
+
+        assert [Reply] == list(map(type, got))
+
     def test_replacement_is_followed(self) -> None:
         """The answer carries the signature of the placement."""
         desk, old, new = self.private(), place(1), place(2)
@@ -659,7 +769,34 @@ class TestManners:
         for now in range(2, 1_000):
             desk.gateway_frame(liquidity(15, bids=[["102", "1"]]), now)
             desk.bookkeeper._care[4].not_before_ns = 0
-        assert 200 == desk.snapshots
+        assert 100 == desk.snapshots
+
+    def test_clients_of_an_address_share_what_they_ask(self) -> None:
+        """Each has its part; a question heavier than that goes alone instead of never."""
+        desk = Desk(rng=random.Random(5), clients=20)
+        desk.gateway_connected(0)
+        heavy = messages.OrdersQuery("0x" + "11" * 32, tuple(range(9)))
+        answered: list[object] = []
+        assert 0 == desk._ask(heavy, 1, answered.append)
+        light = messages.StatusQuery()
+        wait_ns = desk._ask(light, 1, answered.append)
+        assert wait_ns > 10**10
+        assert ["orders"] == asked(desk)
+        assert 0 == desk._ask(light, 1 + wait_ns, answered.append)
+
+    @pytest.mark.parametrize("code", [1000, 1015])
+    def test_refusals_are_handed_on_at_once(self, code: int) -> None:
+        """Every one of them: whoever keeps the users' limits must know what was refused, and when."""
+        heard: list[tuple[str | None, int, int]] = []
+        desk = Desk(rng=random.Random(5), on_refused=lambda *what: heard.append(what))
+        desk.gateway_connected(0)
+        for now_ns in (1, 2):
+            desk.query(messages.StatusQuery(), now_ns=now_ns, on_reply=lambda reply: None)
+            refusal = {"status": "failure", "error": "slow down", "error_code": code}
+            desk.gateway_frame(frame(**refusal, request_type="query_status"), now_ns)
+
+        assert [("query_status", code, 1), ("query_status", code, 2)] == heard
+        assert 1 == desk.throttled
 
     def test_without_an_account_the_archive_is_not_asked(self) -> None:
         """There is nothing to find out; what comes is ignored."""

@@ -35,6 +35,7 @@ LAYERS: Final = (
         "nadows.pool",
         "nadows.replay",
         "nadows.rest",
+        "nadows.sending",
         "nadows.transport",
         "nadows.venue.server",
         "nadows.venue.server.*",
@@ -42,8 +43,10 @@ LAYERS: Final = (
     (
         "nadows.account",
         "nadows.audit",
+        "nadows.batching",
         "nadows.book",
         "nadows.bookkeeping",
+        "nadows.clock",
         "nadows.desk",
         "nadows.lifecycle",
         "nadows.inbox",
@@ -51,6 +54,7 @@ LAYERS: Final = (
         "nadows.quotes",
         "nadows.recovery",
         "nadows.session",
+        "nadows.throttle",
         "nadows.timings",
         "nadows.venue",
         "nadows.venue.*",
@@ -62,6 +66,7 @@ LAYERS: Final = (
         "nadows.pacing",
         "nadows.signing",
         "nadows.signing.*",
+        "nadows.weights",
     ),
     ("nadows.distribution", "nadows.error_codes", "nadows.errors", "nadows.units"),
 )
@@ -76,9 +81,11 @@ FROM_THE_FACE: Final = frozenset({"__version__"})
 CLIENT_SIDE: Final = (
     "nadows.account",
     "nadows.audit",
+    "nadows.batching",
     "nadows.book",
     "nadows.bookkeeping",
     "nadows.client",
+    "nadows.clock",
     "nadows.delivery",
     "nadows.desk",
     "nadows.inbox",
@@ -89,9 +96,12 @@ CLIENT_SIDE: Final = (
     "nadows.quotes",
     "nadows.recovery",
     "nadows.rest",
+    "nadows.sending",
     "nadows.session",
+    "nadows.throttle",
     "nadows.timings",
     "nadows.transport",
+    "nadows.weights",
 )
 VENUE_SIDE: Final = ("nadows.venue", "nadows.venue.*")
 

@@ -43,8 +43,7 @@ class Bench:
         self.wait_ns = 0
         self.recovery = Recovery(self.account, self._ask, self.told.append, timings)
 
-    def _ask(self, query: Query, weight: int, now_ns: int, on_reply: OnReply) -> int:
-        assert weight > 0
+    def _ask(self, query: Query, now_ns: int, on_reply: OnReply) -> int:
         if not self.wait_ns:
             self.asked.append((query, on_reply))
         return self.wait_ns

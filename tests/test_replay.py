@@ -47,6 +47,7 @@ async def trade(client: Client, venue: VenueServer) -> None:
     resting = client.limit_order("BTC", "0.01", "80000", order_type=OrderType.POST_ONLY, client_id=5)
     await client.place_order(resting)
     await client.cancel_and_place((2, resting.digest), client.limit_order("BTC", "0.01", "81000"))
+    await client.place_orders([client.limit_order("BTC", "0.01", price) for price in ("82000", "83000")])
     assert book.best_ask is not None
     await client.place_order(
         client.limit_order(

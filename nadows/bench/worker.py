@@ -183,7 +183,9 @@ async def _traders(scenario: Scenario, network: Network) -> AsyncIterator[tuple[
         traders, connect_ns = [], []
         for number in range(scenario.connections):
             begin_ns = time.monotonic_ns()
-            client = await stack.enter_async_context(connect(network, _wallet(scenario.seed, number)))
+            # Beyond the venue's limits on purpose: what happens there is what is measured.
+            wallet = _wallet(scenario.seed, number)
+            client = await stack.enter_async_context(connect(network, wallet, limits=None))
             product = client.products.find(scenario.product)
             await client.book(product.product_id)
             traders.append(Trader(client, product))

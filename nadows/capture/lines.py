@@ -34,6 +34,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="nadows_captur
     subaccount: str | None = None
     """bytes32 in hex, lower case, whose private streams the client watched."""
     authenticated: bool = False
+    clients: int = 1
+    """How many clients shared the limits of the address: see `nadows.throttle.Limits`."""
 
 
 class MarketHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +128,12 @@ class Place(_Record, frozen=True, kw_only=True, tag="place", gc=False):
     order: PlacedOrder
 
 
+class PlaceOrders(_Record, frozen=True, kw_only=True, tag="place_orders", gc=False):
+    """The user placed several orders in one request; answers are found by the first one's signature."""
+
+    orders: tuple[PlacedOrder, ...]
+
+
 class CancelAndPlace(_Record, frozen=True, kw_only=True, tag="cancel_and_place", gc=False):
     """The user replaced an order by this one."""
 
@@ -161,6 +169,7 @@ Record = (
     | StreamPing
     | QueryAsked
     | Place
+    | PlaceOrders
     | CancelAndPlace
     | Execute
     | End

@@ -20,6 +20,7 @@ from nadows.capture.lines import (
     Header,
     Place,
     PlacedOrder,
+    PlaceOrders,
     QueryAsked,
     Record,
     StreamPing,
@@ -31,7 +32,7 @@ from nadows.capture.lines import (
 )
 from nadows.errors import NadowsError, UsageError
 from nadows.messages import Stream, encode
-from nadows.signing import SignedCancelAndPlace, SignedOrder
+from nadows.signing import SignedCancelAndPlace, SignedOrder, SignedPlaceOrders
 
 __all__ = ["Recorder"]
 
@@ -111,6 +112,8 @@ class Recorder:
                 self._put(QueryAsked, now_ns, query=msgspec.Raw(redact(encode(query))))
             case "place", SignedOrder():
                 self._put(Place, now_ns, order=_placed(argument))
+            case "place_orders", SignedPlaceOrders():
+                self._put(PlaceOrders, now_ns, orders=tuple(_placed(order) for order in argument.orders))
             case "cancel_and_place", SignedCancelAndPlace():
                 cancels = tuple(argument.cancel.digests)
                 self._put(CancelAndPlace, now_ns, order=_placed(argument.order), cancels=cancels)

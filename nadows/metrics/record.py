@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from nadows.batching import outcomes
 from nadows.desk import Desk, DeskEvent, OnReply
 from nadows.distribution import HIGHEST_NS, Distribution
 from nadows.errors import NadowsError, OrderUnknown
@@ -143,26 +144,26 @@ class Metrics:
         """Wrap what is to be called with the answer to orders: the same, measured.
 
         Args:
-            request: ``place_order`` or ``cancel_and_place``: under this name the times are kept.
+            request: ``place_order``, ``place_orders`` or ``cancel_and_place``: the times are kept under it.
             digests: Of the orders.
             now_ns: When they are sent.
             on_reply: Gets the answer, after it is noted.
         """
 
         def answered(reply: Reply | NadowsError) -> None:
-            refused = isinstance(reply, Reply) and reply.status != "success"
+            gone: Sequence[str] = ()
             if isinstance(reply, Reply):
                 self._record(self._acked, request, self._clock() - now_ns)
-                self.orders_refused += refused
+                gone = _refused(request, digests, reply)
+                self.orders_refused += len(gone)
             elif isinstance(reply, OrderUnknown):
-                # It may be live: its fill is still awaited.
-                self.orders_unknown += 1
+                # They may be live: their fills are still awaited.
+                self.orders_unknown += len(digests)
             else:
-                self.orders_not_sent += 1
-                refused = True
-            if refused:
-                for digest in digests:
-                    self._watched.pop(digest, None)
+                self.orders_not_sent += len(digests)
+                gone = digests
+            for digest in gone:
+                self._watched.pop(digest, None)
             on_reply(reply)
 
         return answered
@@ -249,6 +250,13 @@ class Metrics:
         if since >= this:
             return 0.0
         return sum(n for at, n in series.seconds.items() if since <= at < this) / (this - since)
+
+
+def _refused(request: str, digests: Sequence[str], reply: Reply) -> Sequence[str]:
+    if request == "place_orders":
+        each = zip(digests, outcomes(digests, reply), strict=True)
+        return [digest for digest, outcome in each if not outcome.ok]
+    return () if reply.ok else digests
 
 
 def _record(times: Distribution, values: list[int]) -> int:

@@ -13,6 +13,10 @@ from nadows.errors import ConnectionLost
 
 __all__ = ["Rest"]
 
+_TOO_MANY: Final = 429
+_THROTTLED: Final = b'{"error":"HTTP 429","error_code":1015}'
+"""What a refusal of the proxy in front of the venue means, as the venue would have put it; its own is a web
+page that nothing else could read (protocol.md 7)."""
 _HEADERS: Final = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
 
 
@@ -31,16 +35,19 @@ class Rest:
     async def post(self, url: str, body: bytes) -> bytes:
         """Post *body* and return the answer's body, whatever its status: errors are told in the body too.
 
+        Where a rate limit was exceeded and the body does not say so, one that does is put in its place.
+
         Raises:
             ConnectionLost: If there was no answer, or one that did not come whole in time.
         """
         try:
             async with self._session.post(url, data=body) as answer:
-                return await answer.read()
+                read = await answer.read()
         except TimeoutError as error:
             raise ConnectionLost(f"{url}: no answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionLost(f"{url}: {error}") from error
+        return _THROTTLED if answer.status == _TOO_MANY and b"error_code" not in read else read
 
     async def close(self) -> None:
         """Give up what is on its way and free the connections; idempotent."""

@@ -80,7 +80,7 @@ class Bucket:
         """Answers that said that the limit was exceeded."""
         self.episodes = 0
         """How often that began anew: refusals that follow one another closely are one episode."""
-        self._limit = WindowLimit([Window(each.weight, each.span_ns + SLACK_NS) for each in windows])
+        self._limit = WindowLimit(_with_slack(windows, slack_ns))
         self._pause_ns = min(each.span_ns for each in windows) + slack_ns
         self._backoff = Backoff(rng, base_ns=2 * self._pause_ns, cap_ns=6 * self._pause_ns)
         self._blocked_until_ns = 0

@@ -56,6 +56,14 @@ def test_both_windows_count_with_slack() -> None:
         executes.wait_ns(101, now)
 
 
+def test_windows_are_as_long_as_the_slack_says() -> None:
+    """A bucket without slack has room again the moment that the window has moved on."""
+    exact = Bucket("executes", [Window(1, SECOND)], random.Random(1), slack_ns=0)
+    exact.spend(1, 0)
+
+    assert SECOND == exact.wait_ns(1, 0)
+
+
 def test_long_window_holds() -> None:
     """Bursts within the short window may not add up to more than the long one allows."""
     executes = bucket(Window(100, 10 * SECOND), Window(150, 60 * SECOND))

@@ -30,8 +30,9 @@ def serve() -> Iterator[Callable[..., dict[str, Any]]]:
 
     def start(*arguments: str) -> dict[str, Any]:
         process = subprocess.Popen(
-            [*NADOWS, "serve", *arguments],
-            stdin=subprocess.DEVNULL,
+            # Its input ends with us, so that a run which is killed leaves no venue behind.
+            [*NADOWS, "serve", "--until-eof", *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=CLEAN,
@@ -46,7 +47,9 @@ def serve() -> Iterator[Callable[..., dict[str, Any]]]:
     for process in processes:
         process.terminate()
         process.wait(timeout=10)
+        assert process.stdin is not None
         assert process.stdout is not None
+        process.stdin.close()
         process.stdout.close()
 
 

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from nadows.book import Book, BookState, Level, Slippage, Sweep
     from nadows.client import Client, connect
     from nadows.delivery import SlowConsumer, Subscription
-    from nadows.desk import BookChanged, DepthGap, Disconnected, Reconnected, Throttled
+    from nadows.desk import (
+        BookChanged,
+        CopyLost,
+        CopyRestored,
+        DepthGap,
+        Disconnected,
+        Reconnected,
+        Throttled,
+    )
     from nadows.errors import (
         BookNotLive,
         CaptureError,
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
     from nadows.metrics import Metrics
     from nadows.metrics.endpoint import log_metrics, serve_metrics
     from nadows.network import MAINNET, TESTNET, Network
+    from nadows.pool import Pool, connect_pool
     from nadows.products import Product, Products
     from nadows.quotes import Quotes, SpreadTrend
     from nadows.signing import OrderType, SignedOrder, Signer, Subaccount
@@ -50,7 +59,15 @@ _HOME = {
     "nadows.book": ("Book", "BookState", "Level", "Slippage", "Sweep"),
     "nadows.client": ("Client", "connect"),
     "nadows.delivery": ("SlowConsumer", "Subscription"),
-    "nadows.desk": ("BookChanged", "DepthGap", "Disconnected", "Reconnected", "Throttled"),
+    "nadows.desk": (
+        "BookChanged",
+        "CopyLost",
+        "CopyRestored",
+        "DepthGap",
+        "Disconnected",
+        "Reconnected",
+        "Throttled",
+    ),
     "nadows.errors": (
         "BookNotLive",
         "CaptureError",
@@ -73,6 +90,7 @@ _HOME = {
     "nadows.metrics": ("Metrics",),
     "nadows.metrics.endpoint": ("log_metrics", "serve_metrics"),
     "nadows.network": ("MAINNET", "TESTNET", "Network"),
+    "nadows.pool": ("Pool", "connect_pool"),
     "nadows.products": ("Product", "Products"),
     "nadows.quotes": ("Quotes", "SpreadTrend"),
     "nadows.signing": ("OrderType", "SignedOrder", "Signer", "Subaccount"),
@@ -92,6 +110,8 @@ __all__ = [
     "CaptureError",
     "Client",
     "ConnectFailed",
+    "CopyLost",
+    "CopyRestored",
     "DepthGap",
     "Disconnected",
     "InvalidRequest",
@@ -106,6 +126,7 @@ __all__ = [
     "OrderUnknown",
     "Overflow",
     "Policy",
+    "Pool",
     "Position",
     "Product",
     "Products",
@@ -131,6 +152,7 @@ __all__ = [
     "UsageError",
     "VenueError",
     "connect",
+    "connect_pool",
     "format_x18",
     "from_x18",
     "log_metrics",

@@ -23,14 +23,15 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from nadows import messages
 from nadows.account import Account
 from nadows.book import Book, BookState
 from nadows.clock import VenueClock
+from nadows.copies import Copies, CopyHealth, copy_names, life_of_copies
 from nadows.delivery import DEFAULT_MAXLEN, Batches, Callback, Router, Subscription
 from nadows.desk import (
     ARCHIVE,
@@ -42,9 +43,10 @@ from nadows.desk import (
     OnReply,
     checked,
 )
-from nadows.errors import ConnectFailed, ConnectionLost, NadowsError, TransportError, UsageError
+from nadows.errors import ConnectionLost, NadowsError, TransportError, UsageError
 from nadows.inbox import Interest, Overflow
-from nadows.lifecycle import Do, Lifeline, LifeOptions, LifeState
+from nadows.lifecycle import Lifeline, LifeOptions, LifeState
+from nadows.lines import DeskFeed, Line, Lines, Tap
 from nadows.messages import Query, Reply, Stream
 from nadows.metrics.record import Metrics
 from nadows.network import (
@@ -73,7 +75,7 @@ from nadows.signing import (
     sign_order,
 )
 from nadows.throttle import Limits, Policy
-from nadows.transport import Socket, open_socket
+from nadows.transport import Socket
 from nadows.units import format_x18, to_x18
 
 __all__ = ["Client", "Tap", "connect"]
@@ -82,8 +84,6 @@ NEVER_S: Final = 2**32 - 1
 """The expiration that the venue's own clients use for an order that does not expire (s)."""
 _TICK_S: Final = 0.05
 """How often deadlines are looked at; the shortest one that matters, a snapshot's retry, is 100 ms."""
-_STOP_S: Final = 0.8
-"""How long a stop may wait for the venue's side of the closing handshakes."""
 
 _log = logging.getLogger("nadows")
 
@@ -99,25 +99,6 @@ _draw_apart()
 os.register_at_fork(after_in_child=_draw_apart)
 
 
-class Tap(Protocol):
-    """Sees every input of the desk in the order in which the desk took it: what a capture is made of."""
-
-    def connected(self, line: str, now_ns: int) -> None:
-        """A socket opened."""
-
-    def frame(self, line: str, frame: str | bytes, now_ns: int) -> None:
-        """A frame came."""
-
-    def lost(self, line: str, reason: str, now_ns: int) -> None:
-        """A socket was lost."""
-
-    def tick(self, now_ns: int) -> None:
-        """Time passed and something was due."""
-
-    def asked(self, what: str, argument: Any, now_ns: int) -> None:
-        """The user subscribed, unsubscribed, placed or queried."""
-
-
 @asynccontextmanager
 async def connect(
     network: Network,
@@ -130,6 +111,7 @@ async def connect(
     ping_interval_ns: int = PING_INTERVAL_NS,
     pong_timeout_ns: int = PONG_TIMEOUT_NS,
     limits: Limits | Policy | None = Policy.WAIT,
+    copies: int = 1,
     seed: int | None = None,
     tap: Tap | None = None,
     metrics: Metrics | None = None,
@@ -149,6 +131,8 @@ async def connect(
         limits: What happens to requests for which the venue's rate limits leave no room. Clients that share a
             wallet or an address should share a `Limits`; ``None`` sends everything at once, for a venue
             that does not count.
+        copies: Connections that carry the same streams; the first arrival of each event wins, and all but
+            one may be cut without anything being missed. At most five with a signer.
         seed: Of the jitter in retries; for reproducible runs.
         tap: Sees every input of the desk; see `nadows.capture`.
         metrics: Measures this client, and no other.
@@ -169,6 +153,7 @@ async def connect(
         ping_interval_ns=ping_interval_ns,
         pong_timeout_ns=pong_timeout_ns,
         limits=Limits(limits) if isinstance(limits, Policy) else limits,
+        copies=copies,
         seed=seed,
         tap=tap,
         metrics=metrics,
@@ -188,20 +173,6 @@ async def connect(
         raise failure
 
 
-class _Line:
-    """One socket's name, address, and how the desk is told about it."""
-
-    def __init__(self, name: str, url: str, life: Lifeline) -> None:
-        self.name = name
-        self.url = url
-        self.socket: Socket | None = None
-        self.life = life
-        self.hurry = asyncio.Event()
-        """Set when the wait for the next connection may have become shorter."""
-        self.was_cut = False
-        """Whether its end was our own doing, for lack of an answer."""
-
-
 class Client:
     """A connected client; made by `connect`."""
 
@@ -216,6 +187,7 @@ class Client:
         ping_interval_ns: int,
         pong_timeout_ns: int,
         limits: Limits | None,
+        copies: int,
         seed: int | None,
         tap: Tap | None,
         metrics: Metrics | None,
@@ -235,25 +207,39 @@ class Client:
             clients=limits.clients if limits is not None else 1,
             on_refused=self._turns.refused,
         )
-        self._sender = Sender(self.desk, lambda: self._write(self._gateway), self._turns, tap, metrics)
+        self._sender = Sender(self.desk, self._write_gateway, self._turns, tap, metrics)
         self.router = Router(defer=lambda flush: asyncio.get_running_loop().call_soon(flush))
         self.clock = VenueClock()
         """What time it is at the venue; nonces and authentications are made by it."""
         self.router.add(self._learn, Interest(types=[Pong]))
         self._nonces = process_nonces()
-        self._connect_timeout_ns = connect_timeout_ns
-        self._ping_interval_ns = ping_interval_ns
-        self._pong_timeout_ns = pong_timeout_ns
         self._tap = tap
         self._metrics = metrics
         # Chosen once, so that a client without metrics pays nothing for them.
         self._take_stream_frame = metrics.taking(self.desk) if metrics else self.desk.stream_frame
         self._hand_over = metrics.delivering(self.router.deliver) if metrics else self.router.deliver
+        self._lines = Lines(
+            self._settle,
+            self._greet,
+            connect_timeout_ns=connect_timeout_ns,
+            ping_interval_ns=ping_interval_ns,
+            pong_timeout_ns=pong_timeout_ns,
+        )
         # A generator of its own: how often a line must be tried again must not change what the desk
         # draws, else a replay, which has no lines, could not repeat the desk's decisions.
         rng = random.Random(seed)
-        self._streams = _Line(STREAMS, network.subscribe, Lifeline(rng, life))
-        self._gateway = _Line(GATEWAY, network.ws if serial else network.ws_v2, Lifeline(rng, life))
+        streams = self._streams_feed()
+        self._copies = self._copied(streams, copies) if copies != 1 else None
+        feeds = self._copies.feeds if self._copies is not None else (streams,)
+        shared = life_of_copies(life or LifeOptions(), len(feeds)) if signer is not None else life
+        self._streams = [
+            Line(name, network.subscribe, feed, Lifeline(rng, shared), keyed=signer is not None)
+            for name, feed in zip(copy_names(len(feeds)), feeds, strict=True)
+        ]
+        gateway = network.ws if serial else network.ws_v2
+        self._gateway = Line(GATEWAY, gateway, self._gateway_feed(), Lifeline(rng, life))
+        for line in (*self._streams, self._gateway):
+            self._lines.add(line)
         self._rest: Rest | None = None
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -270,18 +256,23 @@ class Client:
 
     @property
     def lines(self) -> dict[str, LifeState]:
-        """Where each connection stands, by its name."""
-        return {line.name: line.life.state for line in (self._streams, self._gateway)}
+        """Where each connection stands, by its name; copies of the subscriptions are numbered from 2."""
+        return {line.name: line.life.state for line in self._lines}
+
+    @property
+    def copies(self) -> tuple[CopyHealth, ...]:
+        """How each connection of the subscription line fares and what it is worth; empty if there is one."""
+        return self._copies.health if self._copies is not None else ()
 
     def stats(self) -> dict[str, int]:
         """Everything that is counted, by name."""
         desk = self.desk
         books = desk.books.values()
         return {
-            "stream_connects": self._streams.life.connects,
-            "stream_connects_failed": self._streams.life.failures,
-            "stream_probes": self._streams.life.probes,
-            "stream_cuts": self._streams.life.cuts,
+            "stream_connects": sum(line.life.connects for line in self._streams),
+            "stream_connects_failed": sum(line.life.failures for line in self._streams),
+            "stream_probes": sum(line.life.probes for line in self._streams),
+            "stream_cuts": sum(line.life.cuts for line in self._streams),
             "gateway_connects": self._gateway.life.connects,
             "gateway_connects_failed": self._gateway.life.failures,
             "gateway_probes": self._gateway.life.probes,
@@ -326,7 +317,7 @@ class Client:
         """
         for stream in streams:
             self._ask("subscribe", stream)
-        self._write(self._streams)
+        self._write_streams()
         for stream in streams:
             if stream.key not in self.desk.streams.acknowledged:
                 await self._await_subscription(stream)
@@ -335,7 +326,7 @@ class Client:
         """Unsubscribe; events may still come until the venue has taken note."""
         for stream in streams:
             self._ask("unsubscribe", stream)
-        self._write(self._streams)
+        self._write_streams()
 
     def events(
         self,
@@ -683,11 +674,10 @@ class Client:
         self._group, self._rest = tasks, Rest(self.desk.timings.archive_ns * 9 // 10)
         watch = self.events()
         try:
-            for line in (self._gateway, self._streams):
-                line.life.start(time.monotonic_ns())
-                line.life.tick(time.monotonic_ns())
-                await self._open(line)
-                self._spawn(self._run(line), line.name)
+            for lines in ([self._gateway], self._streams):
+                await self._lines.open(lines)
+                for line in lines:
+                    self._spawn(self._lines.run(line), line.name)
             self._spawn(self._tick(), "tick")
             await self._check_chain()
             symbols: messages.Symbols = await self.query(messages.SymbolsQuery())
@@ -730,136 +720,97 @@ class Client:
             task.cancel()
         for subscription in tuple(self._subscriptions):
             subscription.close()
-        lines = (self._streams, self._gateway)
-        for line in lines:
-            line.life.stop()
-        sockets = [line.socket for line in lines if line.socket is not None]
-        closing = [asyncio.ensure_future(socket.close()) for socket in sockets]
-        if closing:
-            await asyncio.wait(closing, timeout=_STOP_S)
-        for socket in sockets:
-            socket.abort()
-        await asyncio.gather(*closing)
+        await self._lines.stop()
         if self._rest is not None:
             await self._rest.close()
 
     # -- inside: the lines --------------------------------------------------------------------
 
-    async def _open(self, line: _Line) -> None:
-        line.socket = await open_socket(
-            line.url,
-            connect_timeout_ns=self._connect_timeout_ns,
-            ping_interval_ns=self._ping_interval_ns,
-            pong_timeout_ns=self._pong_timeout_ns,
-        )
-        line.was_cut = False
-        if line is self._streams and self.signer is not None and self.clock.ask(time.monotonic_ns()):
-            await read_clock(line.socket, self.clock)
-        now_ns = time.monotonic_ns()
-        is_streams = line is self._streams
-        line.life.opened(now_ns, keyed=is_streams and self.signer is not None)
-        other = self._gateway if is_streams else self._streams
-        other.life.encourage(now_ns)
-        other.hurry.set()
-        if self._tap is not None:
-            self._tap.connected(line.name, now_ns)
-        self._deliver(
-            self.desk.streams_connected(now_ns) if is_streams else self.desk.gateway_connected(now_ns)
+    def _streams_feed(self) -> DeskFeed:
+        desk = self.desk
+        return DeskFeed(
+            name=STREAMS,
+            tap=self._tap,
+            hand_over=self._hand_over,
+            on_connected=desk.streams_connected,
+            on_frame=self._take_stream_frame,
+            on_lost=desk.streams_lost,
+            on_probe=self._ping,
+            outgoing=desk.streams.frames_to_send,
+            stands=lambda: desk.streams.state,
         )
 
-    async def _run(self, line: _Line) -> None:
-        while True:
-            assert line.socket is not None
-            try:
-                await self._read(line, line.socket)
-            except ConnectionLost as lost:
-                self._lost(line, lost)
-            await self._reconnect(line)
-
-    async def _read(self, line: _Line, socket: Socket) -> None:
-        take = self._take_stream_frame if line is self._streams else self.desk.gateway_frame
-        tap = self._tap
-        while True:
-            frame = await socket.recv()
-            now_ns = time.monotonic_ns()
-            line.life.heard(now_ns)
-            if tap is not None:
-                tap.frame(line.name, frame, now_ns)
-            self._deliver(take(frame, now_ns))
-
-    def _lost(self, line: _Line, lost: ConnectionLost) -> None:
-        line.socket = None
-        now_ns, reason = time.monotonic_ns(), str(lost)
-        line.life.lost(now_ns, clean=lost.is_known and not line.was_cut)
-        if self._tap is not None:
-            self._tap.lost(line.name, reason, now_ns)
-        _log.warning("%s line lost: %s", line.name, reason)
-        is_streams = line is self._streams
-        self._deliver(
-            self.desk.streams_lost(reason, now_ns) if is_streams else self.desk.gateway_lost(reason, now_ns)
+    def _gateway_feed(self) -> DeskFeed:
+        desk = self.desk
+        return DeskFeed(
+            name=GATEWAY,
+            tap=self._tap,
+            hand_over=self._hand_over,
+            on_connected=desk.gateway_connected,
+            on_frame=desk.gateway_frame,
+            on_lost=desk.gateway_lost,
+            on_probe=lambda now_ns: self._sender.probe(),
+            outgoing=desk.gateway.frames_to_send,
+            stands=lambda: LineState.LIVE if desk.gateway.is_up else LineState.DOWN,
         )
 
-    async def _reconnect(self, line: _Line) -> None:
-        while line.socket is None:
-            due_ns = line.life.next_deadline()
-            assert due_ns is not None
-            line.hurry.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(due_ns - time.monotonic_ns(), 0) / 10**9):
-                    await line.hurry.wait()
-            if Do.OPEN not in line.life.tick(time.monotonic_ns()):
-                continue
-            try:
-                await self._open(line)
-            except ConnectFailed as failed:
-                line.life.failed(time.monotonic_ns(), failed.retry_after_ns)
-                _log.warning("%s line: %s; trying again", line.name, failed)
+    def _copied(self, streams: DeskFeed, copies: int) -> Copies:
+        return Copies(
+            streams,
+            copies,
+            self._authenticate if self.signer is not None else None,
+            lambda event: self._hand_over([event]),
+            ack_timeout_ns=self.desk.timings.ack_ns // 2,
+        )
 
-    def _cut(self, line: _Line, reason: str) -> None:
-        if line.socket is not None:
-            _log.warning("%s line given up: %s", line.name, reason)
-            line.was_cut = True
-            line.socket.abort()
+    async def _greet(self, line: Line, socket: Socket) -> None:
+        # The authentication that follows carries an instant by the venue's clock.
+        if line.keyed and self.clock.ask(time.monotonic_ns()):
+            await read_clock(socket, self.clock)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
             now_ns = time.monotonic_ns()
-            if self.signer is not None and self._streams.socket is not None and self.clock.ask(now_ns):
+            if self.signer is not None and self.desk.streams.is_connected and self.clock.ask(now_ns):
                 self._ping(now_ns)
-            for line in (self._streams, self._gateway):
-                if line.socket is not None:
-                    self._tend_line(line, now_ns)
+            self._lines.tend(now_ns)
+            if self._copies is not None:
+                self._tick_copies(self._copies, now_ns)
             due = self.desk.next_deadline()
             if due is not None and now_ns >= due:
                 if self._tap is not None:
                     self._tap.tick(now_ns)
                 self._deliver(self.desk.tick(now_ns))
 
-    def _tend_line(self, line: _Line, now_ns: int) -> None:
-        for what in line.life.tick(now_ns):
-            if what is Do.CUT:
-                self._cut(line, "nothing came, not even an answer")
-            elif line is self._streams:
-                self._ping(now_ns)
-            else:
-                self._sender.probe()
+    def _tick_copies(self, copies: Copies, now_ns: int) -> None:
+        due = copies.next_deadline()
+        if due is not None and now_ns >= due:
+            copies.tick(now_ns)
+            self._settle()
 
     def _deliver(self, events: Sequence[DeskEvent]) -> None:
         if events:
             self._hand_over(events)
-        self._write(self._streams)
-        self._write(self._gateway)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Write what there is to say, ask what there is to ask, and do what the desk decided."""
+        self._write_streams()
+        self._gateway.write()
         for body in self.desk.archive_requests():
             self._spawn(self._ask_archive(body), "archive")
         cuts = self.desk.lines_to_cut()
-        for line, session_state in (
-            (self._streams, self.desk.streams.state),
-            (self._gateway, LineState.LIVE if self.desk.gateway.is_up else LineState.DOWN),
-        ):
-            line.life.follow(session_state, time.monotonic_ns())
-            if line.name in cuts:
-                self._cut(line, cuts[line.name])
+        copy_cuts = self._copies.to_cut() if self._copies is not None else {}
+        now_ns = time.monotonic_ns()
+        self._gateway.life.follow(self._gateway.feed.state, now_ns)
+        if GATEWAY in cuts:
+            self._gateway.cut(cuts[GATEWAY])
+        for number, line in enumerate(self._streams):
+            line.life.follow(line.feed.state, now_ns)
+            reason = cuts.get(STREAMS) or copy_cuts.get(number)
+            if reason is not None:
+                line.cut(reason)
 
     async def _ask_archive(self, body: bytes) -> None:
         assert self._rest is not None
@@ -878,11 +829,14 @@ class Client:
             tap.frame(ARCHIVE, answer, now_ns)
         self._deliver(self.desk.archive_frame(answer, now_ns))
 
-    def _write(self, line: _Line) -> None:
-        session = self.desk.streams if line is self._streams else self.desk.gateway
-        frames = session.frames_to_send()
-        if frames and line.socket is not None:
-            line.socket.send(frames)
+    def _write_streams(self) -> None:
+        if self._copies is not None:
+            self._copies.write(time.monotonic_ns())
+        for line in self._streams:
+            line.write()
+
+    def _write_gateway(self) -> None:
+        self._gateway.write()
 
     def _learn(self, event: DeskEvent) -> None:
         if isinstance(event, Pong):
@@ -915,7 +869,7 @@ class Client:
     def _ping(self, now_ns: int) -> None:
         self._note("ping", None, now_ns)
         self.desk.streams.ping(now_ns)
-        self._write(self._streams)
+        self._write_streams()
 
     def _ask(self, what: str, stream: Stream) -> None:
         now_ns = time.monotonic_ns()
@@ -965,7 +919,7 @@ class Client:
         self.router.add(sink, interest)
         for stream in streams:
             self._ask("subscribe", stream)
-        self._write(self._streams)
+        self._write_streams()
 
     def _drop_subscription(self, subscription: Subscription) -> None:
         self.router.remove(subscription.put)

@@ -51,6 +51,8 @@ __all__ = [
     "BookChanged",
     "BookDrifted",
     "BookGapped",
+    "CopyLost",
+    "CopyRestored",
     "DepthGap",
     "Desk",
     "DeskEvent",
@@ -89,6 +91,20 @@ class Reconnected(NamedTuple):
     downtime_ns: int
 
 
+class CopyLost(NamedTuple):
+    """One of several connections that carry the same was lost; the others go on and nothing is missed."""
+
+    copy: int
+    reason: str
+
+
+class CopyRestored(NamedTuple):
+    """It is back, and could go on alone again."""
+
+    copy: int
+    downtime_ns: int
+
+
 class Throttled(NamedTuple):
     """The venue said that there were too many requests; told once until it answers again."""
 
@@ -107,7 +123,18 @@ class DepthGap(NamedTuple):
     """How many events are missing."""
 
 
-DeskEvent = Event | SessionEvent | Disconnected | Reconnected | Throttled | DepthGap | BookNews | RecoveryNews
+DeskEvent = (
+    Event
+    | SessionEvent
+    | Disconnected
+    | Reconnected
+    | CopyLost
+    | CopyRestored
+    | Throttled
+    | DepthGap
+    | BookNews
+    | RecoveryNews
+)
 
 
 @dataclass(slots=True)

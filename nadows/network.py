@@ -19,6 +19,7 @@ from nadows.errors import UsageError
 from nadows.signing import Domain, parse_address
 
 __all__ = [
+    "AUTHENTICATED_CONNECTIONS",
     "AUTHENTICATE_WINDOW_MS",
     "CLOSE_TIMEOUT_NS",
     "CONNECT_TIMEOUT_NS",
@@ -42,6 +43,9 @@ CLOSE_TIMEOUT_NS: Final = 2_000_000_000
 """How long a closing handshake may take before the socket is cut."""
 AUTHENTICATE_WINDOW_MS: Final = 90_000
 """How far ahead an ``authenticate`` expires; the venue allows 100 s (protocol.md 2.3)."""
+
+AUTHENTICATED_CONNECTIONS: Final = 5
+"""How many authenticated subscription sockets a wallet may have; more are cut off (protocol.md 7)."""
 
 _T = TypeVar("_T", int, str)
 

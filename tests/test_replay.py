@@ -75,8 +75,10 @@ async def trade(client: Client, venue: VenueServer) -> None:
     listening.close()
 
 
-@pytest.mark.parametrize("serial", [False, True])
-async def test_a_replay_ends_in_the_state_of_the_live_client(tmp_path: Path, serial: bool) -> None:
+@pytest.mark.parametrize(("serial", "copies"), [(False, 1), (True, 1), (False, 2)])
+async def test_a_replay_ends_in_the_state_of_the_live_client(
+    tmp_path: Path, serial: bool, copies: int
+) -> None:
     """Books, orders, fills and positions are the same after a replay, twice, whatever happened live."""
     path = tmp_path / "live.jsonl.gz"
     options = VenueOptions(exchange=ExchangeOptions(flow=FlowPreset.BUSY, limits=False))
@@ -92,7 +94,9 @@ async def test_a_replay_ends_in_the_state_of_the_live_client(tmp_path: Path, ser
             authenticated=True,
         )
         recorder = Recorder(path, header)
-        async with connect(venue.network, SIGNER, serial=serial, seed=11, tap=recorder) as client:
+        async with connect(
+            venue.network, SIGNER, serial=serial, copies=copies, seed=11, tap=recorder
+        ) as client:
             await trade(client, venue)
             live = client.desk.state_hash()
             live_books = {number: book.digest() for number, book in client.desk.books.items()}

@@ -13,6 +13,8 @@ from nadows.desk import (
     BookChanged,
     BookDrifted,
     BookGapped,
+    CopyLost,
+    CopyRestored,
     DepthGap,
     DeskEvent,
     Disconnected,
@@ -37,6 +39,16 @@ NOTICES: Final[dict[type, _Notice]] = {
     Disconnected: _Notice("disconnected", lambda event, _: f"{event.line} line lost: {event.reason}"),
     Reconnected: _Notice(
         "reconnected", lambda event, _: f"{event.line} line is back after {span(event.downtime_ns)}"
+    ),
+    CopyLost: _Notice(
+        "copy_lost",
+        lambda event, _: f"connection {event.copy + 1} of several lost, the others go on: {event.reason}",
+        FAINT,
+    ),
+    CopyRestored: _Notice(
+        "copy_restored",
+        lambda event, _: f"connection {event.copy + 1} of several is back after {span(event.downtime_ns)}",
+        FAINT,
     ),
     Throttled: _Notice(
         "throttled", lambda event, _: f"{event.line} line: the venue says too many requests: {event.text}"

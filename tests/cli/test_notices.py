@@ -14,6 +14,8 @@ from nadows.desk import (
     BookChanged,
     BookDrifted,
     BookGapped,
+    CopyLost,
+    CopyRestored,
     DepthGap,
     DeskEvent,
     Disconnected,
@@ -37,6 +39,16 @@ CASES: list[tuple[DeskEvent, str, dict[str, Any]]] = [
         Reconnected("gateway", 1_500_000_000),
         "-- gateway line is back after 1500 ms",
         {"type": "reconnected", "line": "gateway", "downtime_ns": 1_500_000_000},
+    ),
+    (
+        CopyLost(1, "it broke"),
+        "-- connection 2 of several lost, the others go on: it broke",
+        {"type": "copy_lost", "copy": 1, "reason": "it broke"},
+    ),
+    (
+        CopyRestored(1, 1_500_000_000),
+        "-- connection 2 of several is back after 1500 ms",
+        {"type": "copy_restored", "copy": 1, "downtime_ns": 1_500_000_000},
     ),
     (
         Throttled("gateway", "slow down"),

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
 
+from nadows.copies import Copies, Feed, copy_names, life_of_copies
 from nadows.desk import GATEWAY, STREAMS, Desk, DeskEvent
 from nadows.errors import NadowsError
 from nadows.lifecycle import Do, Lifeline, LifeOptions
+from nadows.lines import DeskFeed
 from nadows.messages import Reply, StatusQuery
-from nadows.session import LineState
+from nadows.session import Authenticator, LineState
 from nadows.venue.exchange import ConnectionKind, Exchange
 from nadows.venue.rest import HttpRequest
 
@@ -73,6 +75,8 @@ class Wires:
         rng: Draws delays.
         life: Options of the desk's lines.
         now_ns: Start of the clock.
+        copies: Over how many connections the desk has its subscriptions.
+        authenticate: Builds the signed request for each of these.
         archive_view: Answers the archive's requests from what it has filed: (body) -> (status, body).
     """
 
@@ -83,6 +87,9 @@ class Wires:
         rng: random.Random,
         life: LifeOptions,
         now_ns: int,
+        *,
+        copies: int = 1,
+        authenticate: Authenticator | None = None,
     ) -> None:
         self.desk = desk
         self.exchange = exchange
@@ -102,7 +109,25 @@ class Wires:
         self.look: Callable[[], None] = lambda: None
         """Called every `LOOK_NS`, last of what happens at an instant; changes nothing."""
         self._look_ns = now_ns + LOOK_NS
-        self.current: dict[str, _Connection | None] = {STREAMS: None, GATEWAY: None}
+        self.feeds: dict[str, Feed] = {STREAMS: self._streams_feed(), GATEWAY: self._gateway_feed()}
+        self.copies: Copies | None = None
+        self._stream_lines = copy_names(copies)
+        if copies > 1:
+            self.copies = Copies(
+                self.feeds[STREAMS],
+                copies,
+                authenticate,
+                self.events.append,
+                ack_timeout_ns=desk.timings.ack_ns // 2,
+            )
+            self.feeds |= dict(zip(self._stream_lines, self.copies.feeds, strict=True))
+            shared = life_of_copies(life, copies)
+            # Draws of its own, so that runs without copies are what they were.
+            self.fate = random.Random(rng.random())
+            self.lives |= {
+                name: Lifeline(random.Random(self.fate.random()), shared) for name in self._stream_lines
+            }
+        self.current: dict[str, _Connection | None] = dict.fromkeys(self.lives)
         self.is_keyed = True
         self._numbers = itertools.count(1)
         self._order = itertools.count()
@@ -147,10 +172,14 @@ class Wires:
 
     def _desk_deadline(self) -> int:
         """When the desk or one of its lines has something to do."""
-        due = (self.desk.next_deadline(), *(life.next_deadline() for life in self.lives.values()))
+        due = [self.desk.next_deadline(), *(life.next_deadline() for life in self.lives.values())]
+        if self.copies is not None:
+            due.append(self.copies.next_deadline())
         return min((at for at in due if at is not None), default=NEVER)
 
     def _tick_desk(self) -> None:
+        if self.copies is not None:
+            self.copies.tick(self.now_ns)
         deadline = self.desk.next_deadline()
         if deadline is not None and deadline <= self.now_ns:
             self.events += self.desk.tick(self.now_ns)
@@ -162,17 +191,49 @@ class Wires:
     # -- what happens to connections ----------------------------------------------------------
 
     def cut(self, line: str) -> None:
-        """Break the connection; both sides notice."""
-        connection = self.current[line]
-        if connection is not None:
+        """Break the connection; both sides notice. Of several copies one at random, or all."""
+        for connection in self._victims(line):
             self._venue_loses(connection)
             self._desk_loses(connection, "cut", clean=True)
 
     def stall(self, line: str, until_ns: int) -> None:
-        """Carry nothing until then; nobody notices."""
-        connection = self.current[line]
-        if connection is not None:
+        """Carry nothing until then; nobody notices. Of several copies one at random, or all."""
+        for connection in self._victims(line):
             connection.stalled_until = until_ns
+
+    def _victims(self, line: str) -> list[_Connection]:
+        names = [line]
+        if self.copies is not None and line == STREAMS:
+            names = self._stream_lines if self.fate.random() < 0.4 else [self.fate.choice(self._stream_lines)]
+        return [connection for name in names if (connection := self.current[name]) is not None]
+
+    def _streams_feed(self) -> Feed:
+        desk = self.desk
+        return DeskFeed(
+            name=STREAMS,
+            tap=None,
+            hand_over=self.events.extend,
+            on_connected=desk.streams_connected,
+            on_frame=desk.stream_frame,
+            on_lost=desk.streams_lost,
+            on_probe=desk.streams.ping,
+            outgoing=desk.streams.frames_to_send,
+            stands=lambda: desk.streams.state,
+        )
+
+    def _gateway_feed(self) -> Feed:
+        desk = self.desk
+        return DeskFeed(
+            name=GATEWAY,
+            tap=None,
+            hand_over=self.events.extend,
+            on_connected=desk.gateway_connected,
+            on_frame=desk.gateway_frame,
+            on_lost=desk.gateway_lost,
+            on_probe=lambda now_ns: desk.query(StatusQuery(), now_ns=now_ns, on_reply=_ignore),
+            outgoing=desk.gateway.frames_to_send,
+            stands=lambda: LineState.LIVE if desk.gateway.is_up else LineState.DOWN,
+        )
 
     def _tend_lines(self) -> None:
         for name, life in self.lives.items():
@@ -181,20 +242,22 @@ class Wires:
                     self._connect(name)
                 elif what is Do.CUT:
                     self._give_up(name, "silent")
-                elif name == STREAMS:
-                    self.desk.streams.ping(self.now_ns)
                 else:
-                    self.desk.query(StatusQuery(), now_ns=self.now_ns, on_reply=_ignore)
-        for name, reason in self.desk.lines_to_cut().items():
-            self._give_up(name, reason)
-        self.lives[STREAMS].follow(self.desk.streams.state, self.now_ns)
-        gateway = LineState.LIVE if self.desk.gateway.is_up else LineState.DOWN
-        self.lives[GATEWAY].follow(gateway, self.now_ns)
+                    self.feeds[name].probe(self.now_ns)
+        for kind, reason in self.desk.lines_to_cut().items():
+            for name in self._stream_lines if kind == STREAMS else [kind]:
+                self._give_up(name, reason)
+        if self.copies is not None:
+            for number, reason in self.copies.to_cut().items():
+                self._give_up(self._stream_lines[number], reason)
+        for name, life in self.lives.items():
+            life.follow(self.feeds[name].state, self.now_ns)
 
     def _connect(self, line: str) -> None:
-        if self.now_ns < self.hanging_until[line]:
+        kind = _kind(line)
+        if self.now_ns < self.hanging_until[kind]:
             self.at(self.now_ns + CONNECT_TIMEOUT_NS, lambda: self.lives[line].failed(self.now_ns))
-        elif self.now_ns < self.refused_until[line]:
+        elif self.now_ns < self.refused_until[kind]:
             self.at(
                 self.now_ns + self.delay(), lambda: self.lives[line].failed(self.now_ns, self.retry_after_ns)
             )
@@ -205,14 +268,13 @@ class Wires:
         connection = _Connection(next(self._numbers), line)
         self._by_number[connection.number] = connection
         self.current[line] = connection
-        kind = ConnectionKind.SUBSCRIBE if line == STREAMS else ConnectionKind.GATEWAY_V2
+        kind = ConnectionKind.GATEWAY_V2 if line == GATEWAY else ConnectionKind.SUBSCRIBE
         self.exchange.connection_made(connection.number, kind, self.now_ns)
-        self.lives[line].opened(self.now_ns, keyed=line == STREAMS and self.is_keyed)
+        self.lives[line].opened(self.now_ns, keyed=line != GATEWAY and self.is_keyed)
         for other, life in self.lives.items():
-            if other != line:
+            if _kind(other) != _kind(line):
                 life.encourage(self.now_ns)
-        connected = self.desk.streams_connected if line == STREAMS else self.desk.gateway_connected
-        self.events += connected(self.now_ns)
+        self.feeds[line].connected(self.now_ns)
 
     def _give_up(self, line: str, reason: str) -> None:
         connection = self.current[line]
@@ -229,8 +291,7 @@ class Wires:
         connection.is_open = False
         self.current[connection.line] = None
         self.lives[connection.line].lost(self.now_ns, clean=clean)
-        lost = self.desk.streams_lost if connection.line == STREAMS else self.desk.gateway_lost
-        self.events += lost(reason, self.now_ns)
+        self.feeds[connection.line].lost(reason, self.now_ns)
 
     def _closed(self, connection: _Connection, reason: str) -> None:
         if connection.is_open:
@@ -252,12 +313,14 @@ class Wires:
     def _pump(self) -> bool:
         self._pump_venue()
         moved = False
-        for line, session in ((STREAMS, self.desk.streams), (GATEWAY, self.desk.gateway)):
-            for frame in session.frames_to_send():
+        if self.copies is not None:
+            self.copies.write(self.now_ns)
+        for line, feed in self.feeds.items():
+            for frame in feed.frames_to_send():
                 moved = True
                 connection = self.current[line]
                 if connection is not None:
-                    self._send(connection, Message(line, False, frame))
+                    self._send(connection, Message(_kind(line), False, frame))
         for body in self.desk.archive_requests():
             moved = True
             self._post(body)
@@ -267,7 +330,7 @@ class Wires:
         for number, frame in self.exchange.frames_to_send():
             connection = self._by_number.get(number)
             if connection is not None and connection.is_open:
-                self._send(connection, Message(connection.line, True, frame))
+                self._send(connection, Message(_kind(connection.line), True, frame))
         for closing in self.exchange.connections_to_close():
             self.violations.append(f"the venue closed a connection: {closing.reason}")
             connection = self._by_number.pop(closing.connection, None)
@@ -305,8 +368,7 @@ class Wires:
         if b'"error_code":1000' in frame and b"injected" not in frame:
             self.violations.append(f"over the limit: {frame[:120]!r}")
         self.lives[line].heard(self.now_ns)
-        take = self.desk.stream_frame if line == STREAMS else self.desk.gateway_frame
-        self.events += take(frame, self.now_ns)
+        self.feeds[line].frame(frame, self.now_ns)
 
     def tell(self, line: str, frame: bytes) -> None:
         """Let the desk hear something that the venue did not say."""
@@ -340,6 +402,10 @@ class Wires:
             self.events += self.desk.archive_lost("no answer in time", self.now_ns)
 
         self.at(self.now_ns + self.delay(), arrive)
+
+
+def _kind(line: str) -> str:
+    return GATEWAY if line == GATEWAY else STREAMS
 
 
 def _ignore(reply: Reply | NadowsError) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from nadows.account import OrderStatus
 from nadows.desk import GATEWAY, STREAMS, Desk
-from nadows.errors import NadowsError
+from nadows.errors import NadowsError, RateLimited
 from nadows.lifecycle import LifeOptions, LifeState
 from nadows.messages import Fill, Reply, Stream
 from nadows.network import TESTNET
@@ -30,7 +31,9 @@ from nadows.signing import (
     sign_authenticate,
     sign_cancel_orders,
     sign_order,
+    sign_place_orders,
 )
+from nadows.throttle import Limits, Policy
 from nadows.timings import Timings
 from nadows.venue import engine, flow
 from nadows.venue.exchange import Exchange, ExchangeOptions
@@ -121,7 +124,19 @@ class World:
             snapshot_depth=snapshot_depth,
             timings=TIMINGS,
         )
-        self.wires = Wires(desk, self.exchange, random.Random(self.rng.random()), LIFE, START)
+        self.copies = 2 if seed % 3 == 2 else 1
+        self.batches = random.Random(f"batches {seed}") if seed % 4 == 1 else None
+        """Draws when orders are sent together, in runs where some are."""
+        self.limits = Limits(Policy.FAIL)
+        self.wires = Wires(
+            desk,
+            self.exchange,
+            random.Random(self.rng.random()),
+            LIFE,
+            START,
+            copies=self.copies,
+            authenticate=self._authenticate,
+        )
         self.desk = desk
         self.archive_lag_ns = 0
         """How far the archive trails."""
@@ -156,10 +171,15 @@ class World:
             (self._cancel, 700 * MS),
             (self._counter, 260 * MS),
         ):
-            at = START + SECOND // 3 + int(self.rng.expovariate(1) * mean_ns)
-            while at < START + WORK_NS:
-                self.wires.at(at, action)
-                at += 1 + int(self.rng.expovariate(1) * mean_ns)
+            self._schedule(action, mean_ns, self.rng)
+        if self.batches is not None:
+            self._schedule(self._place_batch, 800 * MS, self.batches)
+
+    def _schedule(self, action: Callable[[], None], mean_ns: int, rng: random.Random) -> None:
+        at = START + SECOND // 3 + int(rng.expovariate(1) * mean_ns)
+        while at < START + WORK_NS:
+            self.wires.at(at, action)
+            at += 1 + int(rng.expovariate(1) * mean_ns)
 
     def _trade_before(self) -> None:
         """Give the account a past, which is no news to a client that comes now."""
@@ -169,6 +189,7 @@ class World:
             number = 10**9 + self.rng.getrandbits(40)
             request = HttpRequest("POST", "/v1/execute", body=frame)
             self.exchange.http_request(number, request, START - SECOND)
+            self.limits.executes.bucket.spend(1, START - SECOND)
         self.exchange.tick(START)
         self.exchange.http_answers()
 
@@ -197,9 +218,14 @@ class World:
         top = self.exchange.engine.markets[PRODUCT].top()
         return top.bid_price, top.ask_price
 
-    def _place(self) -> None:
-        if not self.desk.gateway.is_up:
-            return
+    def _may_send(self, weight: int) -> bool:
+        """Whether the gateway is there and the wallet has room."""
+        try:
+            return self.desk.gateway.is_up and self.limits.executes.enter(weight, self.now_ns)
+        except RateLimited:
+            return False
+
+    def _draw_order(self) -> SignedOrder:
         bid, ask = self._touch()
         buy = self.rng.random() < 0.5
         kind = self.rng.choices(
@@ -207,7 +233,26 @@ class World:
         )[0]
         near = bid if buy else ask
         price = near + self.rng.randint(-3, 3) * TICK
-        signed = self._sign(buy, price, kind)
+        return self._sign(buy, price, kind)
+
+    def _place_batch(self) -> None:
+        assert self.batches is not None
+        count = self.batches.randint(2, 4)
+        if not self._may_send(count):
+            return
+        orders = [self._draw_order() for _ in range(count)]
+        batch = sign_place_orders(orders, stop_on_failure=self.batches.choice([None, True]))
+
+        def on_reply(reply: Reply | NadowsError) -> None:
+            for order in orders:
+                self._answered(order.digest, reply)
+
+        self.desk.place_orders(batch, now_ns=self.now_ns, on_reply=on_reply)
+
+    def _place(self) -> None:
+        if not self._may_send(1):
+            return
+        signed = self._draw_order()
         self.desk.place(
             signed, now_ns=self.now_ns, on_reply=lambda reply: self._answered(signed.digest, reply)
         )
@@ -221,7 +266,7 @@ class World:
         account = self.desk.account
         assert account is not None
         open_now = [order for order in account.open_orders() if order.status is not OrderStatus.PENDING_NEW]
-        if not open_now or not self.desk.gateway.is_up:
+        if not open_now or not self._may_send(1):
             return
         order = self.rng.choice(open_now)
         signed = sign_cancel_orders(OWN, TESTNET.domain, OWN_SENDER, [PRODUCT], [order.digest], self._nonce())
@@ -278,7 +323,8 @@ class World:
         answer = {"status": "failure", "error": "injected", "error_code": 1000, "request_type": kind}
         body = request.get(next(iter(request)))
         if isinstance(body, dict):
-            answer["signature"] = body.get("signature") or body["place_order"]["signature"]
+            signed = body["orders"][0] if "orders" in body else body
+            answer["signature"] = signed.get("signature") or signed["place_order"]["signature"]
         self.wires.tell(GATEWAY, json.dumps(answer, separators=(",", ":")).encode())
 
     def ask_archive(self, body: bytes) -> tuple[int, bytes] | None:

@@ -9,20 +9,13 @@
         async for event in client.events(Stream.trade(4)):
             ...
 
-Nothing is decided here. Each socket has one reader that gives frames to the desk, writes what the desk wants
-to say, and delivers what the desk makes of them; when to connect again, to probe and to give up is decided
-by the line's `Lifeline`.
+What keeps it alive is `nadows.driver`, what sends is `nadows.sending`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import random
-import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final
@@ -30,36 +23,30 @@ from typing import Any, Final
 from nadows import messages
 from nadows.account import Account
 from nadows.book import Book, BookState
-from nadows.clock import VenueClock
-from nadows.copies import Copies, CopyHealth, copy_names, life_of_copies
-from nadows.delivery import DEFAULT_MAXLEN, Batches, Callback, Router, Subscription
+from nadows.copies import CopyHealth
+from nadows.delivery import DEFAULT_MAXLEN, Batches, Callback, Subscription
 from nadows.desk import (
-    ARCHIVE,
-    GATEWAY,
-    STREAMS,
     BookChanged,
-    Desk,
     DeskEvent,
     OnReply,
     checked,
 )
-from nadows.errors import ConnectionLost, NadowsError, TransportError, UsageError
+from nadows.driver import Driver
+from nadows.errors import NadowsError, TransportError, UsageError
 from nadows.inbox import Interest, Overflow
-from nadows.lifecycle import Lifeline, LifeOptions, LifeState
-from nadows.lines import DeskFeed, Line, Lines, Tap
+from nadows.lifecycle import LifeOptions, LifeState
+from nadows.lines import Tap
 from nadows.messages import Query, Reply, Stream
 from nadows.metrics.record import Metrics
 from nadows.network import (
-    AUTHENTICATE_WINDOW_MS,
     CONNECT_TIMEOUT_NS,
     PING_INTERVAL_NS,
     PONG_TIMEOUT_NS,
     Network,
 )
 from nadows.products import Product, Products
-from nadows.rest import Rest
-from nadows.sending import OnReplies, OrderBatcher, Sender, Turns, read_clock
-from nadows.session import AuthRefused, LineState, Pong, Restored, Subscribed, SubscribeRefused
+from nadows.sending import OnReplies, OrderBatcher
+from nadows.session import AuthRefused, Pong, Restored, Subscribed, SubscribeRefused
 from nadows.signing import (
     Appendix,
     OrderType,
@@ -67,36 +54,18 @@ from nadows.signing import (
     SignedOrder,
     Signer,
     Subaccount,
-    process_nonces,
-    sign_authenticate,
     sign_cancel_and_place,
     sign_cancel_orders,
     sign_cancel_product_orders,
     sign_order,
 )
 from nadows.throttle import Limits, Policy
-from nadows.transport import Socket
 from nadows.units import format_x18, to_x18
 
 __all__ = ["Client", "Tap", "connect"]
 
 NEVER_S: Final = 2**32 - 1
 """The expiration that the venue's own clients use for an order that does not expire (s)."""
-_TICK_S: Final = 0.05
-"""How often deadlines are looked at; the shortest one that matters, a snapshot's retry, is 100 ms."""
-
-_log = logging.getLogger("nadows")
-
-
-def _draw_apart() -> None:
-    """Start the process's nonces at a random point, so that two processes of one wallet do not draw alike."""
-    process_nonces().restart(secrets.randbits(20))
-
-
-# Once a process and not once a client: a restart cannot use receive times again that were used before it, so
-# after a clock was corrected backwards it would sign nonces too far ahead.
-_draw_apart()
-os.register_at_fork(after_in_child=_draw_apart)
 
 
 @asynccontextmanager
@@ -144,10 +113,10 @@ async def connect(
         Unauthorized: If the venue refuses the signer.
         VenueError: If it refuses otherwise.
     """
-    client = Client(
+    driver = Driver(
         network,
         signer,
-        subaccount=subaccount,
+        Subaccount.of(signer.address, subaccount) if signer else None,
         serial=serial,
         connect_timeout_ns=connect_timeout_ns,
         ping_interval_ns=ping_interval_ns,
@@ -159,6 +128,7 @@ async def connect(
         metrics=metrics,
         life=life,
     )
+    client = Client(driver)
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as tasks:
         try:
@@ -176,73 +146,18 @@ async def connect(
 class Client:
     """A connected client; made by `connect`."""
 
-    def __init__(
-        self,
-        network: Network,
-        signer: Signer | None,
-        *,
-        subaccount: str,
-        serial: bool,
-        connect_timeout_ns: int,
-        ping_interval_ns: int,
-        pong_timeout_ns: int,
-        limits: Limits | None,
-        copies: int,
-        seed: int | None,
-        tap: Tap | None,
-        metrics: Metrics | None,
-        life: LifeOptions | None,
-    ) -> None:
-        self.network = network
-        self.signer = signer
-        self.subaccount = Subaccount.of(signer.address, subaccount) if signer else None
+    def __init__(self, driver: Driver) -> None:
+        self.network = driver.network
+        self.signer = driver.signer
+        self.subaccount = driver.subaccount
         self.products = Products(())
         """What the venue lists; read at connect."""
-        self._turns = Turns(limits)
-        self.desk = Desk(
-            subaccount=self.subaccount.hex if self.subaccount else None,
-            authenticate=self._authenticate if signer else None,
-            serial=serial,
-            rng=random.Random(seed),
-            clients=limits.clients if limits is not None else 1,
-            on_refused=self._turns.refused,
-        )
-        self._sender = Sender(self.desk, self._write_gateway, self._turns, tap, metrics)
-        self.router = Router(defer=lambda flush: asyncio.get_running_loop().call_soon(flush))
-        self.clock = VenueClock()
+        self.desk = driver.desk
+        self.router = driver.router
+        self.clock = driver.clock
         """What time it is at the venue; nonces and authentications are made by it."""
-        self.router.add(self._learn, Interest(types=[Pong]))
-        self._nonces = process_nonces()
-        self._tap = tap
-        self._metrics = metrics
-        # Chosen once, so that a client without metrics pays nothing for them.
-        self._take_stream_frame = metrics.taking(self.desk) if metrics else self.desk.stream_frame
-        self._hand_over = metrics.delivering(self.router.deliver) if metrics else self.router.deliver
-        self._lines = Lines(
-            self._settle,
-            self._greet,
-            connect_timeout_ns=connect_timeout_ns,
-            ping_interval_ns=ping_interval_ns,
-            pong_timeout_ns=pong_timeout_ns,
-        )
-        # A generator of its own: how often a line must be tried again must not change what the desk
-        # draws, else a replay, which has no lines, could not repeat the desk's decisions.
-        rng = random.Random(seed)
-        streams = self._streams_feed()
-        self._copies = self._copied(streams, copies) if copies != 1 else None
-        feeds = self._copies.feeds if self._copies is not None else (streams,)
-        shared = life_of_copies(life or LifeOptions(), len(feeds)) if signer is not None else life
-        self._streams = [
-            Line(name, network.subscribe, feed, Lifeline(rng, shared), keyed=signer is not None)
-            for name, feed in zip(copy_names(len(feeds)), feeds, strict=True)
-        ]
-        gateway = network.ws if serial else network.ws_v2
-        self._gateway = Line(GATEWAY, gateway, self._gateway_feed(), Lifeline(rng, life))
-        for line in (*self._streams, self._gateway):
-            self._lines.add(line)
-        self._rest: Rest | None = None
-        self._group: asyncio.TaskGroup | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._driver = driver
+        self._sender = driver.sender
         self._subscriptions: list[Subscription] = []
 
     # -- state --------------------------------------------------------------------------------
@@ -257,54 +172,17 @@ class Client:
     @property
     def lines(self) -> dict[str, LifeState]:
         """Where each connection stands, by its name; copies of the subscriptions are numbered from 2."""
-        return {line.name: line.life.state for line in self._lines}
+        return {line.name: line.life.state for line in self._driver.lines}
 
     @property
     def copies(self) -> tuple[CopyHealth, ...]:
         """How each connection of the subscription line fares and what it is worth; empty if there is one."""
-        return self._copies.health if self._copies is not None else ()
+        copies = self._driver.copies
+        return copies.health if copies is not None else ()
 
     def stats(self) -> dict[str, int]:
         """Everything that is counted, by name."""
-        desk = self.desk
-        books = desk.books.values()
-        return {
-            "stream_connects": sum(line.life.connects for line in self._streams),
-            "stream_connects_failed": sum(line.life.failures for line in self._streams),
-            "stream_probes": sum(line.life.probes for line in self._streams),
-            "stream_cuts": sum(line.life.cuts for line in self._streams),
-            "gateway_connects": self._gateway.life.connects,
-            "gateway_connects_failed": self._gateway.life.failures,
-            "gateway_probes": self._gateway.life.probes,
-            "gateway_cuts": self._gateway.life.cuts,
-            "overdue": desk.overdue,
-            "throttled": desk.throttled,
-            "stream_malformed": desk.streams.malformed,
-            "stream_strays": desk.streams.strays,
-            "gateway_malformed": desk.gateway.malformed,
-            "gateway_strays": desk.gateway.strays,
-            "gateway_in_flight": desk.gateway.in_flight,
-            "snapshots": desk.snapshots,
-            "snapshots_failed": desk.failed_snapshots,
-            "book_updates": sum(book.updates for book in books),
-            "book_gaps": sum(book.gaps for book in books),
-            "book_repeats": sum(book.repeats for book in books),
-            "book_audits": desk.bookkeeper.audits,
-            "book_drifts": desk.bookkeeper.drifts,
-            "late_fills": desk.recovery.late_fills if desk.recovery else 0,
-            "held_fills": desk.recovery.held if desk.recovery else 0,
-            "reconciliations": desk.recovery.passes if desk.recovery else 0,
-            "reconciliations_failed": desk.recovery.failures if desk.recovery else 0,
-            "balance_drifts": desk.recovery.drifts if desk.recovery else 0,
-            "orders_in_doubt": desk.recovery.in_doubt if desk.recovery else 0,
-            "duplicate_fills": desk.account.duplicate_fills if desk.account else 0,
-            "callback_errors": self.router.callback_errors,
-            "events_conflated": self.router.tally.conflated,
-            "depth_events_dropped": self.router.tally.depth_dropped,
-            "slow_consumers": self.router.tally.overflowed,
-            "clock_skew_us": self.clock.skew_ns(time.monotonic_ns(), time.time_ns()) // 1000,
-            **self._turns.stats(),
-        }
+        return self._driver.counters()
 
     # -- market data --------------------------------------------------------------------------
 
@@ -315,18 +193,14 @@ class Client:
             VenueError: If the venue refuses one.
             UsageError: If a stream needs a signer and there is none.
         """
-        for stream in streams:
-            self._ask("subscribe", stream)
-        self._write_streams()
+        self._driver.subscribe(streams)
         for stream in streams:
             if stream.key not in self.desk.streams.acknowledged:
                 await self._await_subscription(stream)
 
     async def unsubscribe(self, *streams: Stream) -> None:
         """Unsubscribe; events may still come until the venue has taken note."""
-        for stream in streams:
-            self._ask("unsubscribe", stream)
-        self._write_streams()
+        self._driver.unsubscribe(streams)
 
     def events(
         self,
@@ -467,7 +341,7 @@ class Client:
             amount_x18,
             price_x18,
             Appendix(order_type=order_type, reduce_only=reduce_only),
-            expiration=NEVER_S if expires_in_s is None else self._venue_ms() // 1000 + expires_in_s,
+            expiration=NEVER_S if expires_in_s is None else self._driver.venue_ms() // 1000 + expires_in_s,
             client_id=client_id,
         )
 
@@ -495,7 +369,7 @@ class Client:
             price,
             amount,
             expiration,
-            self._nonce(),
+            self._driver.next_nonce(),
             appendix.value,
             id=client_id,
         )
@@ -574,18 +448,7 @@ class Client:
             max_orders: 1 to 50.
             max_wait_ns: 0 sends each order at once.
         """
-
-        def place(orders: Sequence[SignedOrder], on_replies: OnReplies) -> None:
-            if len(orders) > 1:
-                self._sender.place_orders(orders, on_replies, None)
-                return
-
-            def on_reply(reply: Reply | NadowsError) -> None:
-                on_replies(reply if isinstance(reply, NadowsError) else [reply])
-
-            self._sender.place(orders[0], on_reply)
-
-        return OrderBatcher(place, max_orders=max_orders, max_wait_ns=max_wait_ns)
+        return self._sender.batcher(max_orders, max_wait_ns)
 
     async def cancel_orders(self, orders: Sequence[tuple[int, str]]) -> messages.CancelledOrders:
         """Cancel orders given as (product id, digest); all of them or, if one is not open, none.
@@ -601,7 +464,7 @@ class Client:
             sender,
             [product for product, _ in orders],
             [digest for _, digest in orders],
-            self._nonce(),
+            self._driver.next_nonce(),
         )
         return await self._cancel(
             "cancel_orders",
@@ -623,7 +486,7 @@ class Client:
             self.network.domain,
             sender,
             ids,
-            self._nonce(),
+            self._driver.next_nonce(),
         )
         return await self._cancel("cancel_product_orders", len(ids), cancel.frame, cancel.signature)
 
@@ -636,7 +499,7 @@ class Client:
         """
         signer, sender = self._identity()
         signed = sign_cancel_orders(
-            signer, self.network.domain, sender, [cancel[0]], [cancel[1]], self._nonce()
+            signer, self.network.domain, sender, [cancel[0]], [cancel[1]], self._driver.next_nonce()
         )
         both: SignedCancelAndPlace = sign_cancel_and_place(
             signed, order, place_requires_unfilled=place_requires_unfilled
@@ -657,7 +520,7 @@ class Client:
         """Measure the round trip to the venue's subscription socket, and read its clock."""
         with_pong = self.events()
         try:
-            self._ping(time.monotonic_ns())
+            self._driver.ping()
             pong = await self._next(with_pong, lambda e: isinstance(e, Pong))
             assert isinstance(pong, Pong)
             return pong
@@ -669,16 +532,10 @@ class Client:
     async def _start(self, tasks: asyncio.TaskGroup, *, private: bool) -> None:
         if private and self.subaccount is not None:
             own = self.subaccount.hex
-            for stream in (Stream.order_update(own), Stream.fill(own), Stream.position_change(own)):
-                self._ask("subscribe", stream)
-        self._group, self._rest = tasks, Rest(self.desk.timings.archive_ns * 9 // 10)
+            self._driver.subscribe([Stream.order_update(own), Stream.fill(own), Stream.position_change(own)])
         watch = self.events()
         try:
-            for lines in ([self._gateway], self._streams):
-                await self._lines.open(lines)
-                for line in lines:
-                    self._spawn(self._lines.run(line), line.name)
-            self._spawn(self._tick(), "tick")
+            await self._driver.start(tasks)
             await self._check_chain()
             symbols: messages.Symbols = await self.query(messages.SymbolsQuery())
             self.products = Products.from_symbols(symbols.symbols.values())
@@ -707,142 +564,14 @@ class Client:
 
         await self._next(watch, settled)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        assert self._group is not None
-        task = self._group.create_task(work, name=f"nadows {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _stop(self) -> None:
         self.router.flush()
-        self._turns.close()
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._driver.turns.close()
         for subscription in tuple(self._subscriptions):
             subscription.close()
-        await self._lines.stop()
-        if self._rest is not None:
-            await self._rest.close()
+        await self._driver.stop()
 
     # -- inside: the lines --------------------------------------------------------------------
-
-    def _streams_feed(self) -> DeskFeed:
-        desk = self.desk
-        return DeskFeed(
-            name=STREAMS,
-            tap=self._tap,
-            hand_over=self._hand_over,
-            on_connected=desk.streams_connected,
-            on_frame=self._take_stream_frame,
-            on_lost=desk.streams_lost,
-            on_probe=self._ping,
-            outgoing=desk.streams.frames_to_send,
-            stands=lambda: desk.streams.state,
-        )
-
-    def _gateway_feed(self) -> DeskFeed:
-        desk = self.desk
-        return DeskFeed(
-            name=GATEWAY,
-            tap=self._tap,
-            hand_over=self._hand_over,
-            on_connected=desk.gateway_connected,
-            on_frame=desk.gateway_frame,
-            on_lost=desk.gateway_lost,
-            on_probe=lambda now_ns: self._sender.probe(),
-            outgoing=desk.gateway.frames_to_send,
-            stands=lambda: LineState.LIVE if desk.gateway.is_up else LineState.DOWN,
-        )
-
-    def _copied(self, streams: DeskFeed, copies: int) -> Copies:
-        return Copies(
-            streams,
-            copies,
-            self._authenticate if self.signer is not None else None,
-            lambda event: self._hand_over([event]),
-            ack_timeout_ns=self.desk.timings.ack_ns // 2,
-        )
-
-    async def _greet(self, line: Line, socket: Socket) -> None:
-        # The authentication that follows carries an instant by the venue's clock.
-        if line.keyed and self.clock.ask(time.monotonic_ns()):
-            await read_clock(socket, self.clock)
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_S)
-            now_ns = time.monotonic_ns()
-            if self.signer is not None and self.desk.streams.is_connected and self.clock.ask(now_ns):
-                self._ping(now_ns)
-            self._lines.tend(now_ns)
-            if self._copies is not None:
-                self._tick_copies(self._copies, now_ns)
-            due = self.desk.next_deadline()
-            if due is not None and now_ns >= due:
-                if self._tap is not None:
-                    self._tap.tick(now_ns)
-                self._deliver(self.desk.tick(now_ns))
-
-    def _tick_copies(self, copies: Copies, now_ns: int) -> None:
-        due = copies.next_deadline()
-        if due is not None and now_ns >= due:
-            copies.tick(now_ns)
-            self._settle()
-
-    def _deliver(self, events: Sequence[DeskEvent]) -> None:
-        if events:
-            self._hand_over(events)
-        self._settle()
-
-    def _settle(self) -> None:
-        """Write what there is to say, ask what there is to ask, and do what the desk decided."""
-        self._write_streams()
-        self._gateway.write()
-        for body in self.desk.archive_requests():
-            self._spawn(self._ask_archive(body), "archive")
-        cuts = self.desk.lines_to_cut()
-        copy_cuts = self._copies.to_cut() if self._copies is not None else {}
-        now_ns = time.monotonic_ns()
-        self._gateway.life.follow(self._gateway.feed.state, now_ns)
-        if GATEWAY in cuts:
-            self._gateway.cut(cuts[GATEWAY])
-        for number, line in enumerate(self._streams):
-            line.life.follow(line.feed.state, now_ns)
-            reason = cuts.get(STREAMS) or copy_cuts.get(number)
-            if reason is not None:
-                line.cut(reason)
-
-    async def _ask_archive(self, body: bytes) -> None:
-        assert self._rest is not None
-        tap = self._tap
-        try:
-            answer = await self._rest.post(self.network.archive, body)
-        except ConnectionLost as lost:
-            now_ns, reason = time.monotonic_ns(), str(lost)
-            if tap is not None:
-                tap.lost(ARCHIVE, reason, now_ns)
-            _log.warning("archive: %s", reason)
-            self._deliver(self.desk.archive_lost(reason, now_ns))
-            return
-        now_ns = time.monotonic_ns()
-        if tap is not None:
-            tap.frame(ARCHIVE, answer, now_ns)
-        self._deliver(self.desk.archive_frame(answer, now_ns))
-
-    def _write_streams(self) -> None:
-        if self._copies is not None:
-            self._copies.write(time.monotonic_ns())
-        for line in self._streams:
-            line.write()
-
-    def _write_gateway(self) -> None:
-        self._gateway.write()
-
-    def _learn(self, event: DeskEvent) -> None:
-        if isinstance(event, Pong):
-            self.clock.read(
-                event.server_time_ms, round_trip_ns=event.round_trip_ns, received_ns=time.monotonic_ns()
-            )
 
     # -- inside: requests ---------------------------------------------------------------------
 
@@ -850,31 +579,6 @@ class Client:
         if self.signer is None or self.subaccount is None:
             raise UsageError("orders need a key: connect with a signer")
         return self.signer, self.subaccount
-
-    def _nonce(self) -> int:
-        return self._nonces.next(self._venue_ms())
-
-    def _venue_ms(self) -> int:
-        return self.clock.now_ms(time.monotonic_ns(), time.time_ns())
-
-    def _authenticate(self, request_id: int) -> bytes:
-        signer, sender = self._identity()
-        expiration_ms = self._venue_ms() + AUTHENTICATE_WINDOW_MS
-        return sign_authenticate(signer, self.network.domain, sender, expiration_ms, id=request_id).frame
-
-    def _note(self, what: str, argument: Any, now_ns: int) -> None:
-        if self._tap is not None:
-            self._tap.asked(what, argument, now_ns)
-
-    def _ping(self, now_ns: int) -> None:
-        self._note("ping", None, now_ns)
-        self.desk.streams.ping(now_ns)
-        self._write_streams()
-
-    def _ask(self, what: str, stream: Stream) -> None:
-        now_ns = time.monotonic_ns()
-        self._note(what, stream, now_ns)
-        (self.desk.subscribe if what == "subscribe" else self.desk.unsubscribe)(stream, now_ns)
 
     async def _cancel(
         self, kind: str, count: int, frame: bytes, signature: str, cancels: tuple[str, ...] = ()
@@ -917,9 +621,7 @@ class Client:
 
     def _listen(self, sink: Callback, streams: Sequence[Stream], interest: Interest) -> None:
         self.router.add(sink, interest)
-        for stream in streams:
-            self._ask("subscribe", stream)
-        self._write_streams()
+        self._driver.subscribe(streams)
 
     def _drop_subscription(self, subscription: Subscription) -> None:
         self.router.remove(subscription.put)

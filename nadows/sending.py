@@ -271,6 +271,21 @@ class Sender:
         self._turns.spend_query(query_weight(query))
         self._query(query, _ignore)
 
+    def batcher(self, max_orders: int, max_wait_ns: int) -> OrderBatcher:
+        """Gather orders; as `Client.batcher`."""
+
+        def place(orders: Sequence[SignedOrder], on_replies: OnReplies) -> None:
+            if len(orders) > 1:
+                self.place_orders(orders, on_replies, None)
+                return
+
+            def on_reply(reply: Reply | NadowsError) -> None:
+                on_replies(reply if isinstance(reply, NadowsError) else [reply])
+
+            self.place(orders[0], on_reply)
+
+        return OrderBatcher(place, max_orders=max_orders, max_wait_ns=max_wait_ns)
+
     async def patiently(self, answer: asyncio.Future[_T], waiting: Waiting | None) -> _T:
         """Wait for an answer; a request that has not been sent yet is given up with its caller."""
         try:

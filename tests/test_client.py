@@ -265,8 +265,8 @@ async def test_order_in_flight_when_the_gateway_dies_is_unknown() -> None:
         order = client.limit_order("ETH", "0.1", "2900")
         placing = asyncio.ensure_future(client.place_order(order))
         await asyncio.sleep(0)
-        assert client._gateway.socket is not None
-        gateway = client._gateway.socket
+        assert client._driver.gateway.socket is not None
+        gateway = client._driver.gateway.socket
         asyncio.ensure_future(gateway.close())  # noqa: RUF006
         client.desk.gateway_lost("cut by the test", 1)
 
@@ -307,7 +307,7 @@ async def test_no_task_is_left() -> None:
 
         with pytest.raises(ZeroDivisionError):
             await fail()
-        assert all(task.done() for task in clients[0]._tasks)
+        assert all(task.done() for task in clients[0]._driver._tasks)
         assert [] == clients[0]._subscriptions
 
 

@@ -44,7 +44,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def cut(client: Client, copy: int) -> None:
     """Break one connection of a client's line as a network would."""
-    socket = client._streams[copy].socket
+    socket = client._driver.streams[copy].socket
     assert socket is not None
     socket.abort()
 
@@ -135,7 +135,7 @@ async def test_copy_that_cannot_be_connected_is_tried_again() -> None:
     """The other goes on meanwhile; with one of them the client is there."""
     async with venue() as server, connect(server.network, copies=2) as client:
         await until(lambda: all_live(client))
-        line = client._streams[0]
+        line = client._driver.streams[0]
         line.url = Network.local(1).subscribe
         cut(client, 0)
         await until(lambda: line.life.failures > 2)
@@ -170,7 +170,7 @@ async def test_socket_lost_while_the_clock_is_read(monkeypatch: pytest.MonkeyPat
             lost[0] = True
             raise ConnectionLost("gone")
 
-    monkeypatch.setattr("nadows.client.read_clock", lose_once)
+    monkeypatch.setattr("nadows.driver.read_clock", lose_once)
     async with venue() as server:
         with pytest.raises(ConnectFailed, match="gone"):
             async with connect(server.network, SIGNER):
@@ -219,7 +219,7 @@ async def test_pool_spreads_products() -> None:
         assert [(), ()] == pooled.copies
         assert [{LifeState.LIVE}] * 2 == [set(states.values()) for states in pooled.lines]
         assert [1, 1] == [stats["stream_connects"] for stats in pooled.stats()]
-        assert pooled.clients[0]._turns.limits is pooled.clients[1]._turns.limits
+        assert pooled.clients[0]._driver.turns.limits is pooled.clients[1]._driver.turns.limits
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ async def stage(
             ws_v2=server.network.ws_v2.replace(str(port), str(relays[GATEWAY].port)),
             archive=server.network.archive.replace(str(port), str(relays[ARCHIVE].port)),
         )
-        with patch("nadows.client.Desk", partial(Desk, timings=TIMINGS)):
+        with patch("nadows.driver.Desk", partial(Desk, timings=TIMINGS)):
             connecting = connect(
                 network,
                 OWN if keyed else None,

@@ -73,5 +73,5 @@ async def test_client_without_metrics_runs_bare() -> None:
     """Nothing of the metrics is between the reader and the desk, or the desk and the listeners."""
     options = VenueOptions(exchange=ExchangeOptions(flow=FlowPreset.OFF, limits=False))
     async with serve(options) as server, connect(server.network) as client:
-        assert client.desk.stream_frame == client._take_stream_frame
-        assert client.router.deliver == client._hand_over
+        assert client.desk.stream_frame == client._driver._take_stream_frame
+        assert client.router.deliver == client._driver._hand_over

@@ -22,7 +22,7 @@ from nadows.bookkeeping import BookChanged, BookDrifted, BookGapped, Bookkeeper,
 from nadows.errors import MalformedFrame, OrderUnknown, TransportError, UsageError
 from nadows.messages import BookDepth, Event, Fill, OrderUpdate, PositionChange, Query, Reply, Stream
 from nadows.pacing import WindowLimit
-from nadows.recovery import FillsBackfilled, OrderSettled, Recovery, RecoveryNews
+from nadows.recovery import ARCHIVE, FillsBackfilled, OrderSettled, Recovery, RecoveryNews
 from nadows.session import (
     Answer,
     Authenticator,
@@ -39,7 +39,7 @@ from nadows.session import (
     checked,
 )
 from nadows.signing import SignedCancelAndPlace, SignedOrder, SignedPlaceOrders
-from nadows.throttle import RATE_LIMIT_CODES, own_queries
+from nadows.throttle import RATE_LIMIT_CODES, Throttled, own_queries
 from nadows.timings import Timings
 from nadows.weights import query_weight
 
@@ -71,8 +71,6 @@ SNAPSHOT_DEPTH: Final = 100
 STREAMS: Final = "subscriptions"
 GATEWAY: Final = "gateway"
 """Names of the two lines in `Disconnected` and `Reconnected`."""
-ARCHIVE: Final = "archive"
-"""Name under which a tap sees the archive's answers, in the order of the requests."""
 
 _CANCELS: Final = ("execute_cancel_orders", "execute_cancel_product_orders")
 
@@ -103,13 +101,6 @@ class CopyRestored(NamedTuple):
 
     copy: int
     downtime_ns: int
-
-
-class Throttled(NamedTuple):
-    """The venue said that there were too many requests; told once until it answers again."""
-
-    line: str
-    text: str
 
 
 class DepthGap(NamedTuple):

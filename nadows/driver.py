@@ -31,7 +31,7 @@ from nadows.rest import Rest
 from nadows.sending import Sender, Turns, read_clock
 from nadows.session import LineState, Pong
 from nadows.signing import Signer, Subaccount, process_nonces, sign_authenticate
-from nadows.throttle import Limits
+from nadows.throttle import Limits, Throttled
 from nadows.transport import Socket
 
 __all__ = ["Driver"]
@@ -105,7 +105,7 @@ class Driver:
         self.router = Router(defer=lambda flush: asyncio.get_running_loop().call_soon(flush))
         self.clock = VenueClock()
         """What time it is at the venue; nonces and authentications are made by it."""
-        self.router.add(self._learn, Interest(types=[Pong]))
+        self.router.add(self._learn, Interest(types=[Pong, Throttled]))
         self._nonces = process_nonces()
         self._tap = tap
         # Chosen once, so that a client without metrics pays nothing for them.
@@ -370,7 +370,11 @@ class Driver:
         self._deliver(self.desk.archive_frame(answer, now_ns))
 
     def _learn(self, event: DeskEvent) -> None:
-        if isinstance(event, Pong):
+        if isinstance(event, Throttled):
+            # Users' requests that are refused are told by their gates, if there are any.
+            if event.line == ARCHIVE or self.turns.limits is None:
+                _log.warning("%s: the venue's rate limit is exceeded: %s", event.line, event.text)
+        elif isinstance(event, Pong):
             self.clock.read(
                 event.server_time_ms, round_trip_ns=event.round_trip_ns, received_ns=time.monotonic_ns()
             )

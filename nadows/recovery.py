@@ -42,12 +42,15 @@ from nadows.messages.archive import (
 )
 from nadows.pacing import WindowLimit
 from nadows.session import checked
-from nadows.throttle import archive_queries
+from nadows.throttle import RATE_LIMIT_CODES, Throttled, archive_queries
 from nadows.timings import Timings
 from nadows.units import ONE_X18, X18, Nanos, StrInt
 from nadows.weights import archive_weight
 
-__all__ = ["FillsBackfilled", "OrderSettled", "Recovery", "RecoveryNews"]
+__all__ = ["ARCHIVE", "FillsBackfilled", "OrderSettled", "Recovery", "RecoveryNews"]
+
+ARCHIVE: Final = "archive"
+"""Name of the archive in `Throttled`, and to a tap, which sees its answers in the order of the requests."""
 
 _MANY: Final = 50
 """Orders that are asked for at once."""
@@ -72,7 +75,7 @@ class OrderSettled(NamedTuple):
     status: OrderStatus
 
 
-RecoveryNews = Fill | FillsBackfilled | OrderSettled
+RecoveryNews = Fill | FillsBackfilled | OrderSettled | Throttled
 
 
 @dataclass(slots=True)
@@ -160,6 +163,8 @@ class Recovery:
         self._deadline_ns = 0
         self._archive_calm_ns = 0
         self._archive_failures = 0
+        self._is_throttled = False
+        """Whether it was said that the archive has had enough, and it has answered nothing since."""
         self._out: list[bytes] = []
         self._census_due: list[int] = []
         self._touched: set[int] | None = None
@@ -238,9 +243,13 @@ class Recovery:
             self._archive_failed(now_ns)
             return
         if isinstance(answer, ArchiveError):
+            if answer.error_code in RATE_LIMIT_CODES and not self._is_throttled:
+                self._is_throttled = True
+                self._tell(Throttled(ARCHIVE, answer.error))
             self._archive_failed(now_ns, least_ns=self._timings.calm_ns)
             return
         self._archive_failures = 0
+        self._is_throttled = False
         if isinstance(query, MatchesQuery):
             self._page(answer, now_ns)
         else:

@@ -17,7 +17,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from nadows.errors import RateLimited, UsageError
 from nadows.pacing import IP_QUERY_LIMITS, WALLET_EXECUTE_LIMITS, Backoff, Window, WindowLimit
@@ -28,6 +28,7 @@ __all__ = [
     "Gate",
     "Limits",
     "Policy",
+    "Throttled",
     "Waiting",
     "archive_queries",
     "own_queries",
@@ -49,6 +50,13 @@ MAX_CLIENTS: Final = 20
 """Among more a share would not hold one page of the archive."""
 _SECOND: Final = 10**9
 _MAX_WAITING: Final = 1_000
+
+
+class Throttled(NamedTuple):
+    """The venue said that there were too many requests; told once until it answers again."""
+
+    line: str
+    text: str
 
 
 class Policy(enum.Enum):

@@ -20,8 +20,9 @@ from nadows.messages import (
     SubaccountInfoQuery,
 )
 from nadows.messages.wire import decoder, encode
-from nadows.recovery import FillsBackfilled, OrderSettled, Recovery, RecoveryNews
+from nadows.recovery import ARCHIVE, FillsBackfilled, OrderSettled, Recovery, RecoveryNews
 from nadows.session import OnReply
+from nadows.throttle import Throttled
 from nadows.timings import Timings
 from nadows.units import X18, Nanos
 
@@ -338,6 +339,20 @@ class TestFills:
         assert 20 * SECOND + pause_ns == bench.recovery._archive_calm_ns
         bench.recovery.tend(20 * SECOND + pause_ns)
         assert bench.request()
+
+    def test_throttling_archive_is_told_once(self) -> None:
+        """Once until it answers again, however often it refuses meanwhile."""
+        bench = reconnected()
+        refusal = b'{"error":"slow","error_code":1015}'
+        told: list[int] = []
+        now_ns = 20 * SECOND
+        for body in (refusal, refusal, b'{"matches":[],"txs":[]}', refusal):
+            bench.request()
+            bench.recovery.archive_answered(body, now_ns)
+            told.append(bench.told.count(Throttled(ARCHIVE, "slow")))
+            now_ns += 60 * SECOND
+            bench.recovery.tend(now_ns)
+        assert [1, 1, 1, 2] == told
 
     def test_overdue_archive(self) -> None:
         """No answer in time counts as lost; one that comes then is nobody's."""

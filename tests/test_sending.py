@@ -14,6 +14,7 @@ from nadows import OrderType, messages
 from nadows.account import OrderStatus
 from nadows.client import Client, connect
 from nadows.clock import VenueClock
+from nadows.desk import ARCHIVE, GATEWAY
 from nadows.errors import (
     ConnectionLost,
     NadowsError,
@@ -29,7 +30,7 @@ from nadows.metrics.report import Stage
 from nadows.pacing import Window
 from nadows.sending import Turns, read_clock
 from nadows.signing import Appendix, SignedOrder, Signer, nonce_recv_time_ms
-from nadows.throttle import Bucket, Gate, Limits, Policy
+from nadows.throttle import Bucket, Gate, Limits, Policy, Throttled
 from nadows.venue.exchange import ExchangeOptions
 from nadows.venue.flow import FlowPreset
 from nadows.venue.server import VenueOptions, VenueServer, serve
@@ -374,3 +375,14 @@ async def test_batch_is_measured_order_by_order() -> None:
     assert {"orders_sent": 3, "orders_refused": 1, "orders_unknown": 0} == counted
     assert {good.digest, twice.digest} == set(metrics._watched)
     assert 1 == report.summary("place_orders", Stage.ORDER_TO_ACK).samples
+
+
+async def test_archive_that_has_enough_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """No gate of the user's waits for it, so nobody else says it."""
+    async with venue() as server, connect(server.network, SIGNER, limits=None) as client:
+        with caplog.at_level(logging.WARNING, "nadows"):
+            for line in (ARCHIVE, GATEWAY):
+                client.router.deliver([Throttled(line, "slow down")])
+        assert [f"{line}: the venue's rate limit is exceeded: slow down" for line in (ARCHIVE, GATEWAY)] == [
+            record.getMessage() for record in caplog.records
+        ]

@@ -84,6 +84,7 @@ class _Pass:
 
     floor: int | None
     """Index at which to stop; ``None`` for the first walk, which only finds out where to start from."""
+    began_ns: int
     found: dict[tuple[int, str], Match] = field(default_factory=dict)
     seconds: dict[int, int] = field(default_factory=dict)
     """When each index was matched, s since the epoch."""
@@ -156,6 +157,9 @@ class Recovery:
         self._began_at = 0
         """Where the archive stood when this client came: what is older is history to it, save own orders."""
         self._floors: deque[tuple[int, int]] = deque()
+        """When the archive had confirmed up to which index, oldest first."""
+        self._walked_ns = 0
+        """When the last walk that came to its end began."""
         self._holding = False
         self._hold_until: int | None = None
         self._held: dict[tuple[int, str], Fill] = {}
@@ -340,11 +344,11 @@ class Recovery:
             del self._passes_due[0]
         if not self._passes_due:
             self._passes_due.append(now_ns + self._timings.reconcile_ns)
-        # A little further back than confirmed: an archive that files its entries out of order, by a few
-        # seconds, hides nothing either.
-        while len(self._floors) > 1 and self._floors[1][0] <= now_ns - self._timings.settle_ns:
+        # Only what a walk has gone over again that began long enough after it was confirmed lies behind us:
+        # an archive that files its entries out of order, by a few seconds, hides nothing either.
+        while len(self._floors) > 1 and self._floors[1][0] <= self._walked_ns - self._timings.settle_ns:
             self._floors.popleft()
-        self._pass = _Pass(self._floors[0][1] if self._floors else None)
+        self._pass = _Pass(self._floors[0][1] if self._floors else None, now_ns)
         self.passes += 1
 
     def _page(self, answer: Matches, now_ns: int) -> None:
@@ -392,6 +396,7 @@ class Recovery:
         ]
         self.verified = max(self.verified or 0, walk.newest)
         self._floors.append((now_ns, self.verified))
+        self._walked_ns = walk.began_ns
         joined = [fill for fill in self._held.values() if fill.index <= self.verified]
         self._release([*late, *joined])
         if late:

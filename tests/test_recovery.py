@@ -305,22 +305,33 @@ class TestFills:
 
         assert [7, 9, 9] == [event.index for event in bench.told if isinstance(event, Fill)]
 
-    def test_each_walk_looks_a_little_further_back(self) -> None:
-        """What an archive files out of order, by a few seconds, is found by the next walk."""
+    def test_what_was_confirmed_is_gone_over_once_more(self) -> None:
+        """What an archive files out of order, by seconds, is found by the next walk; then it is settled."""
         bench = reconnected(now_ns=SECOND)
         bench.request()
         bench.page(SECOND, match(9), match(8))
         bench.request()
         bench.page(SECOND, match(8), match(5))
+        assert 9 == bench.recovery.verified
         told = len(bench.told)
+
         due = SECOND + TIMINGS.reconcile_ns
         bench.recovery.tend(due - 1)
         assert [] == bench.recovery.requests()
         bench.recovery.tend(due)
         bench.request()
         bench.page(due, match(10), match(9))
-        assert told + 2 == len(bench.told)
-        assert 10 == bench.recovery.verified
+        assert "9" == str(bench.request()["matches"]["idx"])
+        bench.page(due, match(9), match(7))
+        bench.request()
+        bench.page(due, match(7), match(5))
+        assert [7, 10] == [event.index for event in bench.told[told:] if isinstance(event, Fill)]
+
+        due += TIMINGS.reconcile_ns
+        bench.recovery.tend(due)
+        bench.request()
+        bench.page(due, match(10), match(9))
+        assert [] == bench.recovery.requests()
 
     @pytest.mark.parametrize(
         ("body", "pause_ns"),

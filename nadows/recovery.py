@@ -396,7 +396,9 @@ class Recovery:
         ]
         self.verified = max(self.verified or 0, walk.newest)
         self._floors.append((now_ns, self.verified))
-        self._walked_ns = walk.began_ns
+        if walk.newest >= self.verified:
+            # Else a copy of the archive that trails was walked, which cannot confirm what it does not have.
+            self._walked_ns = walk.began_ns
         joined = [fill for fill in self._held.values() if fill.index <= self.verified]
         self._release([*late, *joined])
         if late:

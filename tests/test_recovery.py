@@ -333,6 +333,22 @@ class TestFills:
         bench.page(due, match(10), match(9))
         assert [] == bench.recovery.requests()
 
+    def test_a_copy_that_trails_confirms_nothing(self) -> None:
+        """A walk through an older copy of the archive does not count as the second look."""
+        bench = reconnected(now_ns=SECOND)
+        bench.request()
+        bench.page(SECOND, match(9), match(5))
+        due = SECOND + TIMINGS.reconcile_ns
+        bench.recovery.tend(due)
+        bench.request()
+        bench.page(due, match(5), match(4))
+
+        due += TIMINGS.reconcile_ns
+        bench.recovery.tend(due)
+        bench.request()
+        bench.page(due, match(10), match(9))
+        assert "9" == str(bench.request()["matches"]["idx"])
+
     @pytest.mark.parametrize(
         ("body", "pause_ns"),
         [

@@ -336,6 +336,7 @@ def flip_archive(world: World, rng: random.Random, begin: int) -> int:
 
     world.wires.at(begin, jump)
     hole = begin + span(rng, 50, 600)
+    world.burst(rng, hole, hole + SECOND, 14)
     while_active(world, hole, hole + SECOND, _events(PRIVATE[:1], rng, 0.9, lambda frame: []))
     return end + SECOND // 10
 
@@ -362,6 +363,73 @@ def break_archive(world: World, rng: random.Random, begin: int) -> int:
 
     world.wires.at(begin, start)
     world.wires.at(end, stop)
+    return end
+
+
+def scatter_archive(world: World, rng: random.Random, begin: int) -> int:
+    """The archive files its entries out of order, some a good deal later than newer ones."""
+    end = begin + span(rng, 1_500, 4_500)
+    scatter = span(rng, 1_000, 2_000)
+
+    def start() -> None:
+        world.archive_scatter_ns = scatter
+
+    def stop() -> None:
+        world.archive_scatter_ns = 0
+
+    world.wires.at(begin, start)
+    world.wires.at(end, stop)
+    world.burst(rng, begin, end, 8)
+    while_active(world, begin, end, _events(PRIVATE[:1], rng, 0.7, lambda frame: []))
+    return end
+
+
+def break_archive_midway(world: World, rng: random.Random, begin: int) -> int:
+    """The archive gives its first page, and fails when asked for more; many fills are lost meanwhile."""
+    end = begin + span(rng, 3_500, 5_000)
+
+    def answer(body: bytes) -> tuple[int, bytes] | None:
+        goes_on = b'"idx"' in body
+        return (500, b"<html>Internal Server Error</html>") if goes_on else world.ask_archive(body)
+
+    def start() -> None:
+        world.wires.archive = answer
+
+    def stop() -> None:
+        world.wires.archive = world.ask_archive
+
+    hole = begin - span(rng, 300, 900)
+    world.wires.at(begin, start)
+    world.wires.at(end, stop)
+    world.burst(rng, hole, begin, 14)
+    while_active(world, hole, begin + SECOND, _events(PRIVATE[:1], rng, 0.9, lambda frame: []))
+    return end
+
+
+def stop_a_copy(world: World, rng: random.Random, begin: int) -> int:
+    """The copy of the archive that gives all pages but the first files no matches for many seconds."""
+    end = begin + span(rng, 5_000, 8_000)
+
+    def answer(body: bytes) -> tuple[int, bytes] | None:
+        if b'"matches"' not in body or b'"idx"' not in body:
+            return world.ask_archive(body)
+        kept, world.archive_lag_ns = world.archive_lag_ns, world.now_ns - begin
+        try:
+            return world.ask_archive(body)
+        finally:
+            world.archive_lag_ns = kept
+
+    def start() -> None:
+        world.wires.archive = answer
+
+    def stop() -> None:
+        world.wires.archive = world.ask_archive
+
+    world.wires.at(begin, start)
+    world.wires.at(end, stop)
+    hole = begin + span(rng, 50, 600)
+    world.burst(rng, hole, hole + SECOND, 20)
+    while_active(world, hole, hole + SECOND, _events(PRIVATE[:1], rng, 0.9, lambda frame: []))
     return end
 
 
@@ -392,6 +460,27 @@ FAULTS: Final[dict[str, Fault]] = {
         lag_archive,
         flip_archive,
         break_archive,
+        scatter_archive,
+        break_archive_midway,
+        stop_a_copy,
     )
 }
 """By name, in an order that seeds rely on: new ones go to the end."""
+
+DISORDER: Final = frozenset(
+    fault.__name__
+    for fault in (
+        drop_private,
+        drop_fills,
+        repeat_private,
+        delay_private,
+        garble,
+        lag_archive,
+        flip_archive,
+        break_archive,
+        scatter_archive,
+        break_archive_midway,
+        stop_a_copy,
+    )
+)
+"""Faults after which an older fill may come to light after a newer one was delivered."""

@@ -22,10 +22,12 @@ from msgspec import structs
 
 from nadows.account import Account, OrderEvent
 from nadows.book import Book, BookState
-from nadows.desk import Desk
+from nadows.desk import Desk, DeskEvent, OnReply
 from nadows.messages import Fill, LateFill, OrderUpdate
+from nadows.messages.archive import Matches
 from nadows.recovery import Recovery, _late_fill
-from nadows.session import Overdue, StreamSession
+from nadows.session import Lost, Overdue, StreamSession
+from nadows.signing import SignedOrder
 from nadows.units import Nanos
 from tests.faults import world
 from tests.faults.campaign import run
@@ -137,6 +139,51 @@ def watermark_from_stream() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def watermark_before_delivery() -> Iterator[None]:
+    """What a page of the archive shows counts as confirmed before the walk has come to its end."""
+    original = Recovery._page
+
+    def page(self: Recovery, answer: Matches, now_ns: int) -> None:
+        walk = self._pass
+        original(self, answer, now_ns)
+        if walk is not None and self._pass is walk:
+            self.verified = max(self.verified or 0, walk.newest)
+            self._floors.append((now_ns, self.verified))
+            self._walked_ns = walk.began_ns
+
+    with patch.object(Recovery, "_page", page):
+        yield
+
+
+@contextmanager
+def pages_joined_blindly() -> Iterator[None]:
+    """A page is joined to the one before it, even where an index is missing between them."""
+    original = Recovery._page
+
+    def page(self: Recovery, answer: Matches, now_ns: int) -> None:
+        assert self._pass is not None
+        self._pass.must_join = False
+        original(self, answer, now_ns)
+
+    with patch.object(Recovery, "_page", page):
+        yield
+
+
+@contextmanager
+def floor_without_margin() -> Iterator[None]:
+    """A walk ends where the last one began, as if the archive filed its entries in order and at once."""
+    original = Recovery._begin_pass
+
+    def begin(self: Recovery, now_ns: int) -> None:
+        original(self, now_ns)
+        if self._pass is not None and self._pass.floor is not None:
+            self._pass.floor = self.verified
+
+    with patch.object(Recovery, "_begin_pass", begin):
+        yield
+
+
 def first_page_only() -> AbstractContextManager[Any]:
     """The archive's answer is taken for all there is."""
     return patch.object(Recovery, "_goes_on", lambda self, walk, page, lowest: False)
@@ -216,6 +263,52 @@ def lost_answer_is_refusal() -> AbstractContextManager[Any]:
         self.orders[digest].on(OrderEvent.REFUSED)
 
     return patch.object(Account, "answer_lost", lost)
+
+
+@contextmanager
+def retry_resends_an_order() -> Iterator[None]:
+    """An order whose answer was lost is sent once more."""
+    place, unanswered, connected = Desk.place, Desk._unanswered, Desk.gateway_connected
+    sent: dict[str, tuple[SignedOrder, OnReply]] = {}
+    again: list[str] = []
+
+    def place_and_remember(self: Desk, order: SignedOrder, *, on_reply: OnReply, **rest: Any) -> None:
+        sent[order.digest] = (order, on_reply)
+        place(self, order, on_reply=on_reply, **rest)
+
+    def send(self: Desk) -> None:
+        while again and self.gateway.is_up:
+            order, on_reply = sent.pop(again.pop())
+            self.execute(
+                order.frame,
+                request_type="execute_place_order",
+                signature=order.signature,
+                client_id=order.id,
+                digests=(order.digest,),
+                now_ns=self._now_ns,
+                on_reply=on_reply,
+            )
+
+    def send_again(self: Desk, lost: Lost) -> None:
+        digests = [digest for digest in self._waiting[lost.ticket].digests if digest in sent]
+        if not digests or not lost.sent:
+            unanswered(self, lost)
+            return
+        del self._waiting[lost.ticket]
+        again.extend(digests)
+        send(self)
+
+    def connect_and_send(self: Desk, now_ns: int) -> list[DeskEvent]:
+        events = connected(self, now_ns)
+        send(self)
+        return events
+
+    with (
+        patch.object(Desk, "place", place_and_remember),
+        patch.object(Desk, "_unanswered", send_again),
+        patch.object(Desk, "gateway_connected", connect_and_send),
+    ):
+        yield
 
 
 def unknown_forever() -> AbstractContextManager[Any]:
@@ -325,6 +418,11 @@ def impatient_probe() -> AbstractContextManager[Any]:
     return _life(probe_ns=1)
 
 
+def retry_without_pause() -> AbstractContextManager[Any]:
+    """After a failure the next try follows at once, and the next, and the next."""
+    return _life(base_ns=1, cap_ns=1)
+
+
 def sluggish_retry() -> AbstractContextManager[Any]:
     """After a failure the next try waits for half a minute or so."""
     return _life(base_ns=60 * SECOND, cap_ns=60 * SECOND)
@@ -342,6 +440,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
         backfill_only_after_reconnects,
         backfill_once,
         watermark_from_stream,
+        watermark_before_delivery,
+        pages_joined_blindly,
+        floor_without_margin,
         first_page_only,
         late_fills_kept_quiet,
         held_fills_forgotten,
@@ -349,6 +450,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         no_dedupe,
         late_price_is_limit,
         lost_answer_is_refusal,
+        retry_resends_an_order,
         unknown_forever,
         silence_believed_at_once,
         gone_before_its_time,
@@ -361,6 +463,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         overdue_query_ignored,
         silence_unnoticed,
         impatient_probe,
+        retry_without_pause,
         sluggish_retry,
     )
 }

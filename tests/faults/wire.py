@@ -101,6 +101,8 @@ class Wires:
         self.retry_after_ns = 0
         self.hanging_until: dict[str, int] = {STREAMS: 0, GATEWAY: 0}
         self.violations: list[str] = []
+        self.snapshots: list[int] = []
+        """When a snapshot was asked for."""
         self.archive: Callable[[bytes], tuple[int, bytes] | None] = self.ask_archive
         self.lives = {
             STREAMS: Lifeline(random.Random(rng.random()), life),
@@ -127,6 +129,8 @@ class Wires:
             self.lives |= {
                 name: Lifeline(random.Random(self.fate.random()), shared) for name in self._stream_lines
             }
+        self.attempts: dict[str, list[int]] = {name: [] for name in self.lives}
+        """When a connection was tried, by line."""
         self.current: dict[str, _Connection | None] = dict.fromkeys(self.lives)
         self.is_keyed = True
         self._numbers = itertools.count(1)
@@ -254,6 +258,7 @@ class Wires:
             life.follow(self.feeds[name].state, self.now_ns)
 
     def _connect(self, line: str) -> None:
+        self.attempts[line].append(self.now_ns)
         kind = _kind(line)
         if self.now_ns < self.hanging_until[kind]:
             self.at(self.now_ns + CONNECT_TIMEOUT_NS, lambda: self.lives[line].failed(self.now_ns))
@@ -318,6 +323,8 @@ class Wires:
         for line, feed in self.feeds.items():
             for frame in feed.frames_to_send():
                 moved = True
+                if b'"market_liquidity"' in frame:
+                    self.snapshots.append(self.now_ns)
                 connection = self.current[line]
                 if connection is not None:
                     self._send(connection, Message(_kind(line), False, frame))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
@@ -17,9 +18,9 @@ from nadows.account import OrderStatus
 from nadows.desk import GATEWAY, STREAMS, Desk
 from nadows.errors import NadowsError, RateLimited
 from nadows.lifecycle import LifeOptions, LifeState
-from nadows.messages import Fill, Reply, Stream
+from nadows.messages import Fill, LateFill, Reply, Stream
 from nadows.network import TESTNET
-from nadows.recovery import OrderSettled
+from nadows.recovery import FillsBackfilled, OrderSettled
 from nadows.session import LineState
 from nadows.signing import (
     Appendix,
@@ -36,6 +37,7 @@ from nadows.signing import (
 from nadows.throttle import Limits, Policy
 from nadows.timings import Timings
 from nadows.venue import engine, flow
+from nadows.venue.archive import Match
 from nadows.venue.exchange import Exchange, ExchangeOptions
 from nadows.venue.flow import FlowPreset
 from nadows.venue.products import PRODUCTS
@@ -52,6 +54,10 @@ WORK_NS: Final = 7 * SECOND
 LIVE_WITHIN_NS: Final = 5 * SECOND
 END_NS: Final = 14 * SECOND
 """From the last fault to the reckoning: what is unknown has been settled by then."""
+MOST_CONNECTS: Final = 25
+MOST_SNAPSHOTS: Final = 25
+"""Of a line, or of the one book, within any 10 s, whatever goes wrong. The address may have 100 connections
+and ask for 400 snapshots in that time (protocol.md 7), and is not ours alone."""
 WINDOW_MS: Final = 4_000
 """Receive window of nonces; shorter than in life, so that a run need not last two minutes."""
 PRODUCT: Final = 4
@@ -140,6 +146,8 @@ class World:
         self.desk = desk
         self.archive_lag_ns = 0
         """How far the archive trails."""
+        self.archive_scatter_ns = 0
+        """By how much, at most, it files its entries out of order."""
         self.wires.archive = self.ask_archive
         self.wires.look = self._look_at_books
         self._truth: dict[int, tuple[Levels, Levels]] = {}
@@ -327,31 +335,46 @@ class World:
             answer["signature"] = signed.get("signature") or signed["place_order"]["signature"]
         self.wires.tell(GATEWAY, json.dumps(answer, separators=(",", ":")).encode())
 
+    def burst(self, rng: random.Random, begin: int, end: int, trades: int) -> None:
+        """Let others trade more than usual."""
+        for _ in range(trades):
+            self.wires.at(rng.randrange(begin, end), self._counter)
+
     def ask_archive(self, body: bytes) -> tuple[int, bytes] | None:
         """Answer from what the archive has filed."""
-        if not self.archive_lag_ns:
+        if not self.archive_lag_ns and not self.archive_scatter_ns:
             return self.wires.ask_archive(body)
-        filed = self.now_ns - self.archive_lag_ns
         matches = self.exchange.engine.archive.matches([OWN_SENDER.hex])
-        newest = next((match.submission_idx for match in matches if match.ts <= filed), 0)
+        filed = [match.submission_idx for match in matches if self._is_filed(match)]
         request = json.loads(body)
+        wanted = 0
         if "matches" in request:
-            request["matches"]["idx"] = min(int(request["matches"].get("idx") or newest), newest)
-            return self.wires.ask_archive(json.dumps(request).encode())
-        answered = self.wires.ask_archive(body)
+            asked, newest = request["matches"], filed[0] if filed else 0
+            wanted = asked["limit"]
+            asked |= {"idx": min(int(asked.get("idx") or newest), newest), "limit": wanted + 20}
+        answered = self.wires.ask_archive(json.dumps(request).encode())
         assert answered is not None
-        answer = json.loads(answered[1])
+        answer, seen = json.loads(answered[1]), set(filed)
+        if "matches" in answer:
+            answer["matches"] = [m for m in answer["matches"] if int(m["submission_idx"]) in seen][:wanted]
+            shown = {match["submission_idx"] for match in answer["matches"]}
+            answer["txs"] = [tx for tx in answer["txs"] if tx["submission_idx"] in shown]
         if "orders" in answer:
-            answer["orders"] = [self._as_filed(each, newest) for each in answer["orders"]]
+            answer["orders"] = [self._as_filed(each, seen) for each in answer["orders"]]
             answer["orders"] = [each for each in answer["orders"] if each["base_filled"] != "0"]
         return answered[0], json.dumps(answer).encode()
 
-    def _as_filed(self, record: dict[str, Any], newest: int) -> dict[str, Any]:
+    def _is_filed(self, match: Match) -> bool:
+        # Each entry has a delay of its own, always the same one.
+        scattered = match.submission_idx * 2_654_435_761 % 2**32 * self.archive_scatter_ns >> 32
+        return match.ts + max(self.archive_lag_ns, scattered) <= self.now_ns
+
+    def _as_filed(self, record: dict[str, Any], filed: set[int]) -> dict[str, Any]:
         """Take out of an order's record what is not filed yet."""
         filled = sum(
             qty
             for (idx, digest), (qty, *_) in self._true_fills().items()
-            if digest == record["digest"] and idx <= newest
+            if digest == record["digest"] and idx in filed
         )
         return record | {"base_filled": str(filled)}
 
@@ -400,10 +423,16 @@ class World:
         elif market.changed_ns - book.max_timestamp > SECOND:
             self.problems.append("the book is live and does not move")
 
-    def check_end(self) -> None:
-        """Nothing lost, nothing doubled, nothing wrong."""
+    def check_end(self, *, in_order: bool) -> None:
+        """Nothing lost, nothing doubled, nothing wrong.
+
+        Args:
+            in_order: Whether the faults of this run leave fills in the venue's order.
+        """
         self.problems += self.wires.violations
+        self._check_limits()
         self._check_fills()
+        self._check_order_of_fills(in_order=in_order)
         self._check_orders()
         account = self.desk.account
         assert account is not None
@@ -423,6 +452,33 @@ class World:
     def _check_fills(self) -> None:
         delivered = [event for event in self.wires.events if isinstance(event, Fill)]
         self.problems += check_fills(delivered, self._true_fills(), self._history)
+
+    def _check_order_of_fills(self, *, in_order: bool) -> None:
+        """See that late fills are told as such, and in order; and all fills, where nothing forbids it."""
+        newest, late = 0, list[int]()
+        for event in self.wires.events:
+            if isinstance(event, Fill):
+                if in_order and event.index < newest:
+                    self.problems.append(f"fill {event.index} delivered after {newest}")
+                newest = max(newest, event.index)
+                late += [event.index] if isinstance(event, LateFill) else []
+            elif isinstance(event, FillsBackfilled):
+                if late != sorted(late) or (event.fills, event.first_index, event.last_index) != (
+                    len(late),
+                    *late[:1],
+                    *late[-1:],
+                ):
+                    self.problems.append(f"late fills {late} told as {event}")
+                late = []
+        if late:
+            self.problems.append(f"late fills {late} are not summed up")
+
+    def _check_limits(self) -> None:
+        for line, attempts in self.wires.attempts.items():
+            if _most_at_once(attempts) > MOST_CONNECTS:
+                self.problems.append(f"{line}: {_most_at_once(attempts)} connects within 10 s")
+        if _most_at_once(self.wires.snapshots) > MOST_SNAPSHOTS:
+            self.problems.append(f"{_most_at_once(self.wires.snapshots)} snapshots within 10 s")
 
     def _check_orders(self) -> None:
         account = self.desk.account
@@ -451,6 +507,11 @@ class World:
             books_compared=self.books_compared,
             problems=tuple(self.problems),
         )
+
+
+def _most_at_once(times: list[int]) -> int:
+    """Count the most that happened within any 10 s."""
+    return max((bisect_left(times, at + 10 * SECOND) - index for index, at in enumerate(times)), default=0)
 
 
 def _lose_events(message: Message) -> list[Delivery] | None:

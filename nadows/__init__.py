@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from nadows.delivery import SlowConsumer, Subscription
     from nadows.desk import (
         BookChanged,
+        BookDrifted,
+        BookGapped,
         CopyLost,
         CopyRestored,
         DepthGap,
         Disconnected,
+        FillsBackfilled,
+        OrderSettled,
         Reconnected,
         Throttled,
     )
@@ -41,7 +45,8 @@ if TYPE_CHECKING:
         VenueError,
     )
     from nadows.inbox import Overflow
-    from nadows.messages import Stream
+    from nadows.lifecycle import LifeOptions, LifeState
+    from nadows.messages import LateFill, Stream
     from nadows.metrics import Metrics
     from nadows.metrics.endpoint import log_metrics, serve_metrics
     from nadows.network import MAINNET, TESTNET, Network
@@ -61,10 +66,14 @@ _HOME = {
     "nadows.delivery": ("SlowConsumer", "Subscription"),
     "nadows.desk": (
         "BookChanged",
+        "BookDrifted",
+        "BookGapped",
         "CopyLost",
         "CopyRestored",
         "DepthGap",
         "Disconnected",
+        "FillsBackfilled",
+        "OrderSettled",
         "Reconnected",
         "Throttled",
     ),
@@ -86,7 +95,8 @@ _HOME = {
         "VenueError",
     ),
     "nadows.inbox": ("Overflow",),
-    "nadows.messages": ("Stream",),
+    "nadows.lifecycle": ("LifeOptions", "LifeState"),
+    "nadows.messages": ("LateFill", "Stream"),
     "nadows.metrics": ("Metrics",),
     "nadows.metrics.endpoint": ("log_metrics", "serve_metrics"),
     "nadows.network": ("MAINNET", "TESTNET", "Network"),
@@ -105,6 +115,8 @@ __all__ = [
     "Account",
     "Book",
     "BookChanged",
+    "BookDrifted",
+    "BookGapped",
     "BookNotLive",
     "BookState",
     "CaptureError",
@@ -114,13 +126,18 @@ __all__ = [
     "CopyRestored",
     "DepthGap",
     "Disconnected",
+    "FillsBackfilled",
     "InvalidRequest",
+    "LateFill",
     "Level",
+    "LifeOptions",
+    "LifeState",
     "Limits",
     "MalformedFrame",
     "Metrics",
     "NadowsError",
     "Network",
+    "OrderSettled",
     "OrderStatus",
     "OrderType",
     "OrderUnknown",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,14 @@ from nadows.session import LineState
 
 SECOND = 10**9
 OPTIONS = LifeOptions()
+
+
+def test_every_state_is_in_the_documentation() -> None:
+    """The page that users read lists the states of a line, all of them and no other."""
+    page = (Path(__file__).parent.parent / "docs" / "api.md").read_text()
+    section = page.split("### The life of a line")[1].split("\n## ")[0]
+
+    assert [state.name for state in LifeState] == re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)
 
 
 def line(options: LifeOptions | None = None) -> Lifeline:

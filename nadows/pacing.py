@@ -27,6 +27,7 @@ __all__ = [
     "Schedule",
     "Window",
     "WindowLimit",
+    "retry_after_ns",
 ]
 
 _SECOND: Final = 1_000_000_000
@@ -83,6 +84,11 @@ class Backoff:
     def reset(self) -> None:
         """Forget the failures: call when the connection has proved to work, not when it was made."""
         self._retries = 0
+
+
+def retry_after_ns(header: str) -> int:
+    """Read an HTTP header ``Retry-After`` (ns); 0 for its form as a date, which nobody here uses."""
+    return int(header) * _SECOND if header.isascii() and header.isdigit() and len(header) < 6 else 0
 
 
 @dataclass(frozen=True, slots=True)

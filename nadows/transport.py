@@ -22,6 +22,7 @@ from websockets.typing import ExtensionParameter
 
 from nadows.errors import ConnectFailed, ConnectionLost
 from nadows.network import CLOSE_TIMEOUT_NS, CONNECT_TIMEOUT_NS, PING_INTERVAL_NS, PONG_TIMEOUT_NS
+from nadows.pacing import retry_after_ns
 
 __all__ = ["Socket", "open_socket"]
 
@@ -177,11 +178,10 @@ def _is_loopback(url: str) -> bool:
 
 
 def _retry_after_ns(error: Exception) -> int:
-    """Read the ``Retry-After`` of a refused handshake; its form as a date is not used by anyone here."""
+    """Read the ``Retry-After`` of a refused handshake."""
     if not isinstance(error, InvalidStatus):
         return 0
-    text = error.response.headers.get("Retry-After", "")
-    return int(text) * _SECOND if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    return retry_after_ns(error.response.headers.get("Retry-After", ""))
 
 
 def _connect_reason(error: Exception) -> str:

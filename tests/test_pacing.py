@@ -18,6 +18,7 @@ from nadows.pacing import (
     Schedule,
     Window,
     WindowLimit,
+    retry_after_ns,
 )
 
 MS = 1_000_000
@@ -364,3 +365,21 @@ def test_burst_refused() -> None:
     """A burst has at least one request."""
     with pytest.raises(UsageError, match="at least 1 request"):
         Arrivals(burst=0)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", 0),
+        ("0", 0),
+        ("3", 3 * 10**9),
+        ("99999", 99_999 * 10**9),
+        ("100000", 0),
+        ("-1", 0),
+        ("\u0663", 0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0),
+    ],
+)
+def test_retry_after_is_read_as_seconds(header: str, expected: int) -> None:
+    """Anything but a reasonable number of seconds is taken for nothing."""
+    assert expected == retry_after_ns(header)

@@ -6,6 +6,8 @@ subscribe, keep what arrives, ask for ``market_liquidity``, and join the two wit
 
 * a book is LIVE only while it provably equals the venue's; in any other state it refuses to
   give prices (`BookNotLive`) instead of giving wrong ones;
+* a snapshot that comes while there are no updates makes it POLLED: the venue's book at one instant, read
+  only by who asks for that (`Book.serves_polled`) and looks at its age;
 * an update that does not follow the one received before it, or that leaves the book crossed,
   takes the book back to SYNCING; `needs_snapshot` says so to whoever can ask for one;
 * a snapshot holds a limited number of levels. Below its deepest one the market is unknown, and
@@ -42,6 +44,9 @@ class BookState(enum.Enum):
     """Subscribed; waits for a snapshot that joins the updates."""
     LIVE = "live"
     """Equal to the venue's book at `Book.max_timestamp`, as far as the snapshot was deep."""
+    POLLED = "polled"
+    """Not subscribed, or the connection is lost, but asked for time and again: equal to the venue's book at
+    `Book.max_timestamp`, as far as the snapshot was deep, and out of date since."""
     STALE = "stale"
     """Not subscribed, or the connection is lost: whatever was known is out of date."""
 
@@ -51,7 +56,7 @@ class BookEvent(enum.Enum):
 
     SUBSCRIBED = "subscribed"
     JOINED = "joined"
-    """A snapshot joined the updates."""
+    """A snapshot came that joins the updates, if there are any."""
     BROKEN = "broken"
     """A hole in the chain of updates, a crossed book, or a side traded through to its unknown part."""
     LOST = "lost"
@@ -60,7 +65,13 @@ class BookEvent(enum.Enum):
 
 TRANSITIONS: Final[dict[tuple[BookState, BookEvent], BookState]] = {
     (BookState.STALE, BookEvent.SUBSCRIBED): BookState.SYNCING,
+    (BookState.STALE, BookEvent.JOINED): BookState.POLLED,
+    (BookState.STALE, BookEvent.BROKEN): BookState.STALE,
     (BookState.STALE, BookEvent.LOST): BookState.STALE,
+    (BookState.POLLED, BookEvent.SUBSCRIBED): BookState.SYNCING,
+    (BookState.POLLED, BookEvent.JOINED): BookState.POLLED,
+    (BookState.POLLED, BookEvent.BROKEN): BookState.STALE,
+    (BookState.POLLED, BookEvent.LOST): BookState.STALE,
     (BookState.SYNCING, BookEvent.SUBSCRIBED): BookState.SYNCING,
     (BookState.SYNCING, BookEvent.JOINED): BookState.LIVE,
     (BookState.SYNCING, BookEvent.BROKEN): BookState.SYNCING,
@@ -70,7 +81,8 @@ TRANSITIONS: Final[dict[tuple[BookState, BookEvent], BookState]] = {
     (BookState.LIVE, BookEvent.BROKEN): BookState.SYNCING,
     (BookState.LIVE, BookEvent.LOST): BookState.STALE,
 }
-"""Every legal change of state; a pair that is not here cannot happen."""
+"""Every change of state: what each event makes of a book in each state."""
+_WITHOUT_UPDATES: Final = (BookState.STALE, BookState.POLLED)
 
 
 class Level(NamedTuple):
@@ -233,6 +245,8 @@ class Book:
         """
         self.repeats = 0
         """Updates ignored because they, or newer ones, had been received already."""
+        self.serves_polled = False
+        """Whether prices may be read while POLLED, too; for who looks at `state` and `age_ns` as well."""
         self._pending: list[BookDepth] = []
         self._last_received: int | None = None
 
@@ -268,7 +282,7 @@ class Book:
 
         Source: protocol.md 2.5, book_depth, recipe steps 3 and 4.
         """
-        if self.state is BookState.STALE:
+        if self.state in _WITHOUT_UPDATES:
             return self.state
         last = self._last_received
         if last is not None:
@@ -292,6 +306,8 @@ class Book:
     def load(self, snapshot: MarketLiquidity, depth: int | None = None) -> None:
         """Replace the book by a snapshot, then catch up with the updates kept since subscribing.
 
+        Without a subscription the book becomes POLLED, and never goes back in time while it is that.
+
         Args:
             snapshot: Answer to ``market_liquidity``; (price, quantity) texts, best first.
             depth: How many levels a side were asked for. A side that came back with fewer is known in
@@ -308,6 +324,8 @@ class Book:
         taken = int(snapshot.timestamp)
         # What was received and not kept must be in the snapshot, else it is lost.
         needed = int(self._pending[0].last_max_timestamp) if self._pending else self._last_received or 0
+        if self.state in _WITHOUT_UPDATES:
+            needed = self.max_timestamp
         if taken < needed:
             raise BookGap(self.product_id, expected=taken, got=needed)
         self.bids.load(snapshot.bids, _edge(snapshot.bids, depth))
@@ -332,8 +350,21 @@ class Book:
 
     @property
     def is_live(self) -> bool:
-        """Whether prices may be read."""
+        """Whether it provably equals the venue's book, so that prices may be read."""
         return self.state is BookState.LIVE
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether prices are given: if LIVE, or POLLED and `serves_polled`."""
+        return self.state is BookState.LIVE or (self.serves_polled and self.state is BookState.POLLED)
+
+    def age_ns(self, now_ns: int) -> int:
+        """Return how long ago the venue changed the book last, as far as is known here; 0 at least.
+
+        Args:
+            now_ns: By a clock that goes with the venue's, which is a wall clock (ns since 1970).
+        """
+        return max(now_ns - self.max_timestamp, 0)
 
     @property
     def is_crossed(self) -> bool:
@@ -374,7 +405,7 @@ class Book:
         """The best *depth* bids and asks within the known depth, best first.
 
         Raises:
-            BookNotLive: If the book is SYNCING or STALE.
+            BookNotLive: Unless the book is LIVE, or POLLED and `serves_polled`.
         """
         self._must_be_live()
         return self.bids.top(depth), self.asks.top(depth)
@@ -383,7 +414,7 @@ class Book:
         """Say what a market order would meet: *amount* > 0 buys from the asks, < 0 sells to the bids (x18).
 
         Raises:
-            BookNotLive: If the book is SYNCING or STALE.
+            BookNotLive: Unless the book is LIVE, or POLLED and `serves_polled`.
         """
         self._must_be_live()
         left, notional, worst = abs(amount), 0, 0
@@ -406,7 +437,7 @@ class Book:
             Bid and ask quantity (x18); both 0 if a side is empty.
 
         Raises:
-            BookNotLive: If the book is SYNCING or STALE.
+            BookNotLive: Unless the book is LIVE, or POLLED and `serves_polled`.
         """
         bid, ask = self.best_bid, self.best_ask
         if not bid or not ask:
@@ -426,7 +457,7 @@ class Book:
             mirrored number; ``None`` if there is no such level on either side.
 
         Raises:
-            BookNotLive: If the book is SYNCING or STALE.
+            BookNotLive: Unless the book is LIVE, or POLLED and `serves_polled`.
         """
         bids, asks = (sum(level.qty for level in side) for side in self.levels(depth))
         if not bids + asks:
@@ -441,7 +472,7 @@ class Book:
             ``None`` if a side is empty, so that there is no mid, or if *amount* is 0.
 
         Raises:
-            BookNotLive: If the book is SYNCING or STALE.
+            BookNotLive: Unless the book is LIVE, or POLLED and `serves_polled`.
         """
         bid, ask = self.best_bid, self.best_ask
         if not bid or not ask or not amount:
@@ -475,7 +506,7 @@ class Book:
         return not (self.is_crossed or self.bids.is_exhausted or self.asks.is_exhausted)
 
     def _must_be_live(self) -> None:
-        if self.state is not BookState.LIVE:
+        if self.state is not BookState.LIVE and not self.is_readable:
             raise BookNotLive(
                 f"book of product {self.product_id} is {self.state.name}: its prices are not known now"
             )

@@ -30,7 +30,7 @@ class BookView:
     price_decimals: int
     size_decimals: int
     bids: Sequence[Level] = ()
-    """Best first; empty unless the book is LIVE."""
+    """Best first; empty unless the book is LIVE or POLLED."""
     asks: Sequence[Level] = ()
     timestamp: int = 0
     """Venue time up to which the book is complete (ns)."""
@@ -44,8 +44,8 @@ class BookView:
 
     @classmethod
     def of(cls, book: Book, product: Product, depth: int, **about: Any) -> BookView:
-        """Look at a book; one that is not LIVE shows no prices."""
-        bids, asks = book.levels(depth) if book.is_live else ((), ())
+        """Look at a book; one that gives no prices shows none."""
+        bids, asks = book.levels(depth) if book.is_readable else ((), ())
         return cls(
             symbol=product.symbol,
             state=book.state,
@@ -54,7 +54,7 @@ class BookView:
             bids=bids,
             asks=asks,
             timestamp=book.max_timestamp,
-            microprice=book.microprice if book.is_live else None,
+            microprice=book.microprice if book.is_readable else None,
             **about,
         )
 
@@ -73,9 +73,11 @@ class _Row(NamedTuple):
 
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_SHOWN: Final = (BookState.LIVE, BookState.POLLED)
 _STATE_STYLES: Final = {
     BookState.LIVE: "bold green",
     BookState.SYNCING: "bold yellow",
+    BookState.POLLED: "bold yellow",
     BookState.STALE: "bold red",
 }
 
@@ -89,7 +91,7 @@ def ladder(view: BookView, *, width: int = 80, height: int = 24) -> Text:
         height: Of the terminal, in lines; the worst levels are left out first.
     """
     lines = [_title(view, width)]
-    if view.state is BookState.LIVE:
+    if view.state in _SHOWN:
         lines += [_summary(view), Text()]
         # Title, summary, the line in the middle, two empty ones, and the hint.
         rows = max(1, (height - 6) // 2)
@@ -117,7 +119,7 @@ def _title(view: BookView, width: int) -> Text:
         about.append(f"{view.updates_per_s:.1f} updates/s")
     if view.age_ns is not None:
         about.append(f"{span(view.age_ns)} old")
-    if view.state is BookState.LIVE:
+    if view.state in _SHOWN:
         about.append(f"as of {clock(view.timestamp)} UTC")
     if view.network:
         about.append(view.network)

@@ -83,6 +83,25 @@ def test_a_picture_never_exceeds_its_terminal(width: int, height: int) -> None:
     assert max(map(len, text)) <= width
 
 
+def test_a_polled_book_is_shown_as_what_it_is() -> None:
+    """With its prices, if they are given, and its state and time beside them."""
+    book = Book(4)
+    book.load(
+        MarketLiquidity(
+            product_id=4,
+            timestamp=Nanos(7),
+            bids=((str(2999 * ONE), str(ONE)),),
+            asks=((str(3001 * ONE), str(ONE)),),
+        )
+    )
+    assert not any("2999" in line for line in drawn(BookView.of(book, ETH, 5), 80, 24))
+    book.serves_polled = True
+    lines = drawn(BookView.of(book, ETH, 5, age_ns=1_500_000_000), 80, 24)
+    assert "ETH-PERP POLLED" in lines[0]
+    assert "1500 ms old" in lines[0]
+    assert any("2999.0" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("state", "says"),
     [(BookState.SYNCING, "waits for a snapshot"), (BookState.STALE, "not connected")],

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
         BookChanged,
         BookDrifted,
         BookGapped,
+        BookPolled,
         CopyLost,
         CopyRestored,
+        Degraded,
         DepthGap,
         Disconnected,
         FillsBackfilled,
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
         VenueError,
     )
     from nadows.inbox import Overflow
-    from nadows.lifecycle import LifeOptions, LifeState
+    from nadows.lifecycle import ClientState, LifeOptions, LifeState
     from nadows.messages import LateFill, Stream
     from nadows.metrics import Metrics
     from nadows.metrics.endpoint import log_metrics, serve_metrics
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from nadows.quotes import Quotes, SpreadTrend
     from nadows.signing import OrderType, SignedOrder, Signer, Subaccount
     from nadows.throttle import Limits, Policy
+    from nadows.timings import Timings
     from nadows.units import format_x18, from_x18, to_x18
 
 __version__ = "0.1.0"
@@ -70,6 +73,8 @@ _HOME = {
         "BookGapped",
         "CopyLost",
         "CopyRestored",
+        "BookPolled",
+        "Degraded",
         "DepthGap",
         "Disconnected",
         "FillsBackfilled",
@@ -95,7 +100,7 @@ _HOME = {
         "VenueError",
     ),
     "nadows.inbox": ("Overflow",),
-    "nadows.lifecycle": ("LifeOptions", "LifeState"),
+    "nadows.lifecycle": ("ClientState", "LifeOptions", "LifeState"),
     "nadows.messages": ("LateFill", "Stream"),
     "nadows.metrics": ("Metrics",),
     "nadows.metrics.endpoint": ("log_metrics", "serve_metrics"),
@@ -105,6 +110,7 @@ _HOME = {
     "nadows.quotes": ("Quotes", "SpreadTrend"),
     "nadows.signing": ("OrderType", "SignedOrder", "Signer", "Subaccount"),
     "nadows.throttle": ("Limits", "Policy"),
+    "nadows.timings": ("Timings",),
     "nadows.units": ("format_x18", "from_x18", "to_x18"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -118,12 +124,15 @@ __all__ = [
     "BookDrifted",
     "BookGapped",
     "BookNotLive",
+    "BookPolled",
     "BookState",
     "CaptureError",
     "Client",
+    "ClientState",
     "ConnectFailed",
     "CopyLost",
     "CopyRestored",
+    "Degraded",
     "DepthGap",
     "Disconnected",
     "FillsBackfilled",
@@ -162,6 +171,7 @@ __all__ = [
     "Subscription",
     "Sweep",
     "Throttled",
+    "Timings",
     "TrackedOrder",
     "TransientError",
     "TransportError",

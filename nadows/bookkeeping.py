@@ -1,4 +1,4 @@
-"""Keeping books right: when to ask for a snapshot, when to compare, when to start over.
+"""Keeping books right: when to ask for a snapshot, when to compare, when to start over, when to poll.
 
 `Bookkeeper` holds the books of a desk and decides for each what is to be asked of the venue. It asks through
 a function that may say "not now" (rate limits), and tells what happens as events.
@@ -20,7 +20,7 @@ from nadows.pacing import Backoff
 from nadows.session import OnReply, checked
 from nadows.timings import Timings
 
-__all__ = ["Ask", "BookChanged", "BookDrifted", "BookGapped", "BookNews", "Bookkeeper"]
+__all__ = ["Ask", "BookChanged", "BookDrifted", "BookGapped", "BookNews", "BookPolled", "Bookkeeper"]
 
 Ask = Callable[[Query, int, OnReply], int]
 """Asks the gateway on the client's own account, given the clock (ns); returns 0, or how long to wait (ns)
@@ -55,7 +55,15 @@ class BookDrifted(NamedTuple):
     """Venue time at which it stood (ns)."""
 
 
-BookNews = BookChanged | BookGapped | BookDrifted
+class BookPolled(NamedTuple):
+    """A book that is POLLED was asked for and came, perhaps unchanged."""
+
+    product_id: int
+    timestamp: int
+    """Venue time at which it stands (ns)."""
+
+
+BookNews = BookChanged | BookGapped | BookDrifted | BookPolled
 
 
 @dataclass(slots=True)
@@ -67,6 +75,8 @@ class _Care:
     """Counts connections, so that an answer asked for before the present one is not taken."""
     in_flight: bool = False
     not_before_ns: int = 0
+    polled_ns: int = 0
+    """When the snapshot was asked for that a POLLED book holds."""
     audit: Audit | None = None
     audit_due_ns: int = 0
     deepen_not_before_ns: int = 0
@@ -100,8 +110,12 @@ class Bookkeeper:
         self.failed_snapshots = 0
         self.audits = 0
         self.drifts = 0
+        self.polls = 0
+        """Snapshots asked for while there are no updates; counted in `snapshots` too."""
         self.is_up = False
         """Whether the gateway can be asked."""
+        self.is_polling = False
+        """Whether books that get no updates are asked for again and again."""
         self._ask = ask
         self._tell = tell
         self._is_subscribed = is_subscribed
@@ -173,6 +187,8 @@ class Bookkeeper:
         self._now_ns = now_ns
         for product, care in tuple(self._care.items()):
             book = self.books[product]
+            if book.state is BookState.POLLED and now_ns >= self._too_old_ns(care):
+                self._lose(book)
             if self._wants_snapshot(product, care) and now_ns >= care.not_before_ns:
                 self._ask_snapshot(product, care)
             elif care.audit is not None:
@@ -187,17 +203,20 @@ class Bookkeeper:
         care = self._care.get(book.product_id)
         if care is not None:
             care.audit = None
+            # The pause was one between tries to join; the first poll need not wait for it.
+            care.not_before_ns = 0
         if book.state is not BookState.STALE:
             book.lost()
             self._tell(BookChanged(book.product_id, book.state))
 
     def _wants_snapshot(self, product: int, care: _Care) -> bool:
-        return (
-            self.is_up
-            and self.books[product].needs_snapshot
-            and not care.in_flight
-            and self._is_subscribed(product)
-        )
+        if not self.is_up or care.in_flight:
+            return False
+        book = self.books[product]
+        return self._is_polled(book) or (book.needs_snapshot and self._is_subscribed(product))
+
+    def _is_polled(self, book: Book) -> bool:
+        return self.is_polling and book.state in (BookState.STALE, BookState.POLLED)
 
     def _may_audit(self, product: int, care: _Care) -> bool:
         return self.is_up and self.books[product].is_live and not care.in_flight
@@ -208,6 +227,9 @@ class Bookkeeper:
         return min(care.audit_due_ns, care.deepen_not_before_ns) if low else care.audit_due_ns
 
     def _due(self, product: int, care: _Care) -> list[int]:
+        if self.books[product].state is BookState.POLLED:
+            wanted = [care.not_before_ns] if self._wants_snapshot(product, care) else []
+            return [self._too_old_ns(care), *wanted]
         if self._wants_snapshot(product, care):
             return [care.not_before_ns]
         if care.audit is not None:
@@ -217,14 +239,15 @@ class Bookkeeper:
         return []
 
     def _ask_snapshot(self, product: int, care: _Care) -> None:
-        connection = care.connection
+        connection, asked_ns = care.connection, self._now_ns
+        polled = self._is_polled(self.books[product])
 
         def on_reply(reply: Reply | NadowsError) -> None:
             if self._care.get(product) is not care or care.connection != connection:
                 # Asked for on an earlier connection or subscription: it may miss what came between.
                 return
             care.in_flight = False
-            self._load(product, care, reply)
+            self._load(product, care, reply, asked_ns)
 
         care.in_flight = True
         wait_ns = self._ask(self._query(product), self._now_ns, on_reply)
@@ -234,23 +257,43 @@ class Bookkeeper:
             return
         # The pause until the next try counts from the asking, so that answers which never join
         # cannot turn into a storm of snapshots.
-        care.not_before_ns = self._now_ns + care.retry.next()
+        care.not_before_ns = self._now_ns + (self._poll_pause_ns() if polled else care.retry.next())
         self.snapshots += 1
+        self.polls += polled
 
-    def _load(self, product: int, care: _Care, reply: Reply | NadowsError) -> None:
+    @property
+    def _poll_every_ns(self) -> int:
+        return max(self._timings.poll_ns, self._timings.poll_weight_ns * len(self._care))
+
+    def _poll_pause_ns(self) -> int:
+        # Spread by a quarter, so that neither books nor clients ask in step.
+        every_ns = self._poll_every_ns
+        return every_ns - every_ns // 4 + self._rng.randrange(every_ns // 2 + 1)
+
+    def _too_old_ns(self, care: _Care) -> int:
+        return care.polled_ns + self._poll_every_ns + self._timings.poll_patience_ns
+
+    def _load(self, product: int, care: _Care, reply: Reply | NadowsError, asked_ns: int) -> None:
         book = self.books[product]
-        if not book.needs_snapshot:
+        if not (book.needs_snapshot or self._is_polled(book)):
             return
+        before = book.state
         try:
             book.load(_snapshot(reply), depth=self._depth)
         except NadowsError:
-            # Refused, lost, broken, or older than the updates kept: the next try is already timed.
+            # Refused, lost, broken, or older than what is known: the next try is already timed.
             self.failed_snapshots += 1
             return
         if book.is_live:
             care.retry.reset()
             care.audit_due_ns = self._now_ns + self._timings.audit_ns
-        self._tell(BookChanged(product, book.state))
+        if book.state is not BookState.POLLED:
+            self._tell(BookChanged(product, book.state))
+            return
+        care.polled_ns = asked_ns
+        if before is not BookState.POLLED:
+            self._tell(BookChanged(product, BookState.POLLED))
+        self._tell(BookPolled(product, book.max_timestamp))
 
     def _ask_audit(self, book: Book, care: _Care) -> None:
         audit = Audit(book, self._depth, self._now_ns)

@@ -34,7 +34,7 @@ from nadows.desk import (
 from nadows.driver import Driver
 from nadows.errors import NadowsError, TransportError, UsageError
 from nadows.inbox import Interest, Overflow
-from nadows.lifecycle import LifeOptions, LifeState
+from nadows.lifecycle import ClientState, LifeOptions, LifeState, client_state
 from nadows.lines import Tap
 from nadows.messages import Query, Reply, Stream
 from nadows.metrics.record import Metrics
@@ -60,6 +60,7 @@ from nadows.signing import (
     sign_order,
 )
 from nadows.throttle import Limits, Policy
+from nadows.timings import Timings
 from nadows.units import format_x18, to_x18
 
 __all__ = ["Client", "Tap", "connect"]
@@ -85,6 +86,7 @@ async def connect(
     tap: Tap | None = None,
     metrics: Metrics | None = None,
     life: LifeOptions | None = None,
+    timings: Timings | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to a venue; the client lives as long as the ``async with`` block.
 
@@ -106,6 +108,7 @@ async def connect(
         tap: Sees every input of the desk; see `nadows.capture`.
         metrics: Measures this client, and no other.
         life: How lines are connected, probed and given up.
+        timings: How long to wait for what; a capture needs them in its `Header`.
 
     Raises:
         ConnectFailed: If the first connection cannot be made; later ones are tried again for ever.
@@ -127,6 +130,7 @@ async def connect(
         tap=tap,
         metrics=metrics,
         life=life,
+        timings=timings,
     )
     client = Client(driver)
     failure: BaseException | None = None
@@ -179,6 +183,11 @@ class Client:
         """How each connection of the subscription line fares and what it is worth; empty if there is one."""
         copies = self._driver.copies
         return copies.health if copies is not None else ()
+
+    @property
+    def state(self) -> ClientState:
+        """Where the client stands as a whole: degraded while REST is asked in a line's stead."""
+        return client_state(self.lines.values(), is_polling=self.desk.polling.is_open)
 
     def stats(self) -> dict[str, int]:
         """Everything that is counted, by name."""
@@ -507,11 +516,12 @@ class Client:
         return await self._sender.answer(lambda on_reply: self._sender.cancel_and_place(both, on_reply))
 
     async def query(self, query: Query) -> Any:
-        """Ask the gateway; return the typed data of its answer.
+        """Ask the gateway, over REST if its socket has been down for long; return the answer's typed data.
 
         Raises:
             VenueError: If the venue refuses.
-            TransportError: If the connection failed meanwhile.
+            TransportError: If the connection failed meanwhile, or came back.
+            UsageError: If the gateway's socket has just been lost; it is tried again all the time.
         """
         reply = await self._sender.answer(lambda on_reply: self._sender.query(query, on_reply))
         return messages.reply_data(reply, f"query_{messages.query_type(query)}")

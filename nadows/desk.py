@@ -18,10 +18,11 @@ from nadows import messages
 from nadows.account import Account
 from nadows.batching import outcomes
 from nadows.book import Book
-from nadows.bookkeeping import BookChanged, BookDrifted, BookGapped, Bookkeeper, BookNews
+from nadows.bookkeeping import BookChanged, BookDrifted, BookGapped, Bookkeeper, BookNews, BookPolled
 from nadows.errors import MalformedFrame, OrderUnknown, TransportError, UsageError
 from nadows.messages import BookDepth, Event, Fill, OrderUpdate, PositionChange, Query, Reply, Stream
 from nadows.pacing import WindowLimit
+from nadows.polling import Degraded, Polling
 from nadows.recovery import ARCHIVE, FillsBackfilled, OrderSettled, Recovery, RecoveryNews
 from nadows.session import (
     Answer,
@@ -46,13 +47,16 @@ from nadows.weights import query_weight
 __all__ = [
     "ARCHIVE",
     "GATEWAY",
+    "REST",
     "SNAPSHOT_DEPTH",
     "STREAMS",
     "BookChanged",
     "BookDrifted",
     "BookGapped",
+    "BookPolled",
     "CopyLost",
     "CopyRestored",
+    "Degraded",
     "DepthGap",
     "Desk",
     "DeskEvent",
@@ -71,6 +75,8 @@ SNAPSHOT_DEPTH: Final = 100
 STREAMS: Final = "subscriptions"
 GATEWAY: Final = "gateway"
 """Names of the two lines in `Disconnected` and `Reconnected`."""
+REST: Final = "rest"
+"""Name under which a tap sees the gateway's answers over HTTP, in the order of the requests."""
 
 _CANCELS: Final = ("execute_cancel_orders", "execute_cancel_product_orders")
 
@@ -118,6 +124,7 @@ DeskEvent = (
     Event
     | SessionEvent
     | Disconnected
+    | Degraded
     | Reconnected
     | CopyLost
     | CopyRestored
@@ -197,6 +204,7 @@ class Desk:
         self._on_refused = on_refused
         self._calm_until_ns = 0
         self._calm_ns = 0
+        self.polling = Polling(self._news_of, self._heed, rng, self.timings)
         self.bookkeeper = Bookkeeper(
             self._ask, self._news_of, self._has_depth, rng, snapshot_depth, self.timings
         )
@@ -365,7 +373,13 @@ class Desk:
             )
 
     def query(self, query: Query, *, now_ns: int, on_reply: OnReply, timeout_ns: int | None = None) -> None:
-        """Send a query. Raises `UsageError` if the gateway is not connected."""
+        """Send a query; over REST if the gateway socket has been down for long.
+
+        Raises `UsageError` if the gateway is not connected, and not degraded either.
+        """
+        if self.polling.is_open and not self.gateway.is_up:
+            self.polling.ask(query, on_reply)
+            return
         ticket = self.gateway.query(query, deadline_ns=now_ns + (timeout_ns or self.timings.request_ns))
         request_type = f"query_{messages.query_type(query)}"
         self._waiting[ticket] = _Waiting(on_reply, request_type=request_type, is_query=True)
@@ -409,9 +423,6 @@ class Desk:
         """The gateway socket is open."""
         self._now_ns = now_ns
         self.gateway.connection_made(now_ns)
-        self.bookkeeper.is_up = True
-        if self.recovery is not None:
-            self.recovery.gateway_connected(now_ns)
         self._back(GATEWAY, now_ns)
         return self._tended(now_ns)
 
@@ -426,10 +437,9 @@ class Desk:
         """The gateway socket is gone: what was in flight is unknown."""
         self._now_ns = now_ns
         self._cuts.pop(GATEWAY, None)
-        self.bookkeeper.is_up = False
-        if self.recovery is not None:
-            self.recovery.gateway_lost()
-        for lost in self.gateway.connection_lost(now_ns):
+        unanswered = self.gateway.connection_lost(now_ns)
+        self._reach(now_ns)
+        for lost in unanswered:
             self._unanswered(lost)
         self._lost(GATEWAY, reason, now_ns)
         return self._take_news()
@@ -459,11 +469,30 @@ class Desk:
             self.recovery.archive_lost(now_ns)
         return self._tended(now_ns)
 
+    # -- REST ---------------------------------------------------------------------------------
+
+    def rest_requests(self) -> list[bytes]:
+        """Take what is to be posted to the gateway's ``/query`` now: at most one until its answer is told."""
+        return self.polling.requests()
+
+    def rest_frame(self, body: bytes, now_ns: int) -> list[DeskEvent]:
+        """The gateway answered over HTTP, whatever it said."""
+        self._now_ns = now_ns
+        self.polling.answer(body, now_ns)
+        return self._tended(now_ns)
+
+    def rest_lost(self, reason: str, now_ns: int) -> list[DeskEvent]:
+        """The request that is out over HTTP will not be answered."""
+        self._now_ns = now_ns
+        self.polling.failed(reason, now_ns)
+        return self._tended(now_ns)
+
     # -- time ---------------------------------------------------------------------------------
 
     def next_deadline(self) -> int | None:
         """When `tick` has something to do (ns, monotonic), ``None`` if nothing is due ever."""
         due = [self.streams.next_deadline(), self.gateway.next_deadline(), self.bookkeeper.next_deadline()]
+        due.append(self.polling.next_deadline())
         if self.recovery is not None:
             due.append(self.recovery.next_deadline())
         return min((at for at in due if at is not None), default=None)
@@ -477,6 +506,7 @@ class Desk:
             self.overdue += 1
             if lost.is_query:
                 self._cuts[GATEWAY] = f"{lost.request_type}: {lost.reason}"
+        self._poll(now_ns)
         return self._tended(now_ns)
 
     # -- what it knows ------------------------------------------------------------------------
@@ -489,6 +519,7 @@ class Desk:
         """
         parts = [
             f"snapshots {self.snapshots} {self.failed_snapshots}",
+            f"rest {self.polling.asked} {self.polling.failures}",
             *(f"session {session.malformed} {session.strays}" for session in (self.streams, self.gateway)),
             *(
                 f"book {book.digest()} {book.updates} {book.gaps} {book.repeats}"
@@ -564,6 +595,7 @@ class Desk:
         down = self._down[line]
         if down.ever_up and down.since_ns is None:
             down.since_ns = now_ns
+            self.polling.lost(line, now_ns)
             self._news.append(Disconnected(line, reason))
 
     def _back(self, line: str, now_ns: int) -> None:
@@ -571,6 +603,28 @@ class Desk:
         if down.since_ns is not None:
             self._news.append(Reconnected(line, now_ns - down.since_ns))
         down.ever_up, down.since_ns = True, None
+        self.polling.back(line)
+        self.bookkeeper.is_polling = STREAMS in self.polling.degraded
+        self._reach(now_ns)
+
+    def _poll(self, now_ns: int) -> None:
+        """Begin to poll for a line that has been down for too long."""
+        was_polling = self.bookkeeper.is_polling
+        self.polling.tend(now_ns)
+        self.bookkeeper.is_polling = STREAMS in self.polling.degraded
+        self._reach(now_ns)
+        if self.recovery is not None and self.bookkeeper.is_polling and not was_polling:
+            self.recovery.poll(now_ns)
+
+    def _reach(self, now_ns: int) -> None:
+        """Tell whether questions can be asked at all."""
+        is_up = self.gateway.is_up or self.polling.is_open
+        was_up, self.bookkeeper.is_up = self.bookkeeper.is_up, is_up
+        if self.recovery is not None and is_up is not was_up:
+            if is_up:
+                self.recovery.gateway_connected(now_ns)
+            else:
+                self.recovery.gateway_lost()
 
     # -- inside: requests ---------------------------------------------------------------------
 
@@ -642,9 +696,17 @@ class Desk:
     def _ask(self, query: Query, now_ns: int, on_reply: OnReply) -> int:
         if now_ns < self._calm_until_ns:
             return self._calm_until_ns - now_ns
+        rest_wait_ns = self.polling.wait_ns(now_ns)
+        by_rest = self.polling.is_open and not rest_wait_ns
+        if not by_rest and not self.gateway.is_up:
+            return rest_wait_ns
         # A question heavier than the share of many clients would never fit: it goes when nothing else has.
         weight = min(query_weight(query), self._own_limit.most)
         wait_ns = self._own_limit.try_spend(weight, now_ns)
-        if not wait_ns:
+        if wait_ns:
+            return wait_ns
+        if by_rest:
+            self.polling.ask(query, on_reply)
+        else:
             self.query(query, now_ns=now_ns, on_reply=on_reply)
-        return wait_ns
+        return 0

@@ -19,7 +19,7 @@ from typing import Any, Final
 from nadows.clock import VenueClock
 from nadows.copies import Copies, copy_names, life_of_copies
 from nadows.delivery import Router
-from nadows.desk import ARCHIVE, GATEWAY, STREAMS, Desk, DeskEvent
+from nadows.desk import ARCHIVE, GATEWAY, REST, STREAMS, Desk, DeskEvent
 from nadows.errors import ConnectionLost
 from nadows.inbox import Interest
 from nadows.lifecycle import Lifeline, LifeOptions
@@ -32,6 +32,7 @@ from nadows.sending import Sender, Turns, read_clock
 from nadows.session import LineState, Pong
 from nadows.signing import Signer, Subaccount, process_nonces, sign_authenticate
 from nadows.throttle import Limits, Throttled
+from nadows.timings import Timings
 from nadows.transport import Socket
 
 __all__ = ["Driver"]
@@ -70,6 +71,7 @@ class Driver:
         tap: Sees every input of the desk.
         metrics: Measures.
         life: How lines are connected, probed and given up.
+        timings: How long to wait for what.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Driver:
         tap: Tap | None,
         metrics: Metrics | None,
         life: LifeOptions | None,
+        timings: Timings | None,
     ) -> None:
         self.network = network
         self.signer = signer
@@ -97,11 +100,12 @@ class Driver:
             subaccount=self.subaccount.hex if self.subaccount else None,
             authenticate=self._authenticate if signer else None,
             serial=serial,
+            timings=timings,
             rng=random.Random(seed),
             clients=limits.clients if limits is not None else 1,
             on_refused=self.turns.refused,
         )
-        self.sender = Sender(self.desk, self._write_gateway, self.turns, tap, metrics)
+        self.sender = Sender(self.desk, self._write_requests, self.turns, tap, metrics)
         self.router = Router(defer=lambda flush: asyncio.get_running_loop().call_soon(flush))
         self.clock = VenueClock()
         """What time it is at the venue; nonces and authentications are made by it."""
@@ -201,6 +205,9 @@ class Driver:
             "gateway_connects_failed": self.gateway.life.failures,
             "gateway_probes": self.gateway.life.probes,
             "gateway_cuts": self.gateway.life.cuts,
+            "lines_degraded": len(desk.polling.degraded),
+            "rest_asked": desk.polling.asked,
+            "rest_failed": desk.polling.failures,
             "overdue": desk.overdue,
             "throttled": desk.throttled,
             "stream_malformed": desk.streams.malformed,
@@ -215,6 +222,7 @@ class Driver:
             "book_repeats": sum(book.repeats for book in books),
             "book_audits": desk.bookkeeper.audits,
             "book_drifts": desk.bookkeeper.drifts,
+            "book_polls": desk.bookkeeper.polls,
             "late_fills": desk.recovery.late_fills if desk.recovery else 0,
             "held_fills": desk.recovery.held if desk.recovery else 0,
             "reconciliations": desk.recovery.passes if desk.recovery else 0,
@@ -339,7 +347,8 @@ class Driver:
         self._write_streams()
         self.gateway.write()
         for body in self.desk.archive_requests():
-            self._spawn(self._ask_archive(body), "archive")
+            self._spawn(self._post(ARCHIVE, self.network.archive, body), ARCHIVE)
+        self._write_rest()
         cuts = self.desk.lines_to_cut()
         copy_cuts = self.copies.to_cut() if self.copies is not None else {}
         now_ns = time.monotonic_ns()
@@ -352,22 +361,31 @@ class Driver:
             if reason is not None:
                 line.cut(reason)
 
-    async def _ask_archive(self, body: bytes) -> None:
+    async def _post(self, line: str, url: str, body: bytes) -> None:
         assert self._rest is not None
-        tap = self._tap
+        tap, desk = self._tap, self.desk
+        is_archive = line == ARCHIVE
         try:
-            answer = await self._rest.post(self.network.archive, body)
+            answer = await self._rest.post(url, body)
         except ConnectionLost as lost:
             now_ns, reason = time.monotonic_ns(), str(lost)
             if tap is not None:
-                tap.lost(ARCHIVE, reason, now_ns)
-            _log.warning("archive: %s", reason)
-            self._deliver(self.desk.archive_lost(reason, now_ns))
+                tap.lost(line, reason, now_ns)
+            _log.warning("%s: %s", line, reason)
+            self._deliver((desk.archive_lost if is_archive else desk.rest_lost)(reason, now_ns))
             return
         now_ns = time.monotonic_ns()
         if tap is not None:
-            tap.frame(ARCHIVE, answer, now_ns)
-        self._deliver(self.desk.archive_frame(answer, now_ns))
+            tap.frame(line, answer, now_ns)
+        self._deliver((desk.archive_frame if is_archive else desk.rest_frame)(answer, now_ns))
+
+    def _write_requests(self) -> None:
+        self._write_gateway()
+        self._write_rest()
+
+    def _write_rest(self) -> None:
+        for body in self.desk.rest_requests():
+            self._spawn(self._post(REST, f"{self.network.gateway}/query", body), REST)
 
     def _learn(self, event: DeskEvent) -> None:
         if isinstance(event, Throttled):

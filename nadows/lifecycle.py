@@ -24,13 +24,23 @@ from __future__ import annotations
 import enum
 import random
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from nadows.pacing import Backoff
 from nadows.session import LineState
 
-__all__ = ["LIFE_TRANSITIONS", "Do", "LifeEvent", "LifeOptions", "LifeState", "Lifeline"]
+__all__ = [
+    "LIFE_TRANSITIONS",
+    "ClientState",
+    "Do",
+    "LifeEvent",
+    "LifeOptions",
+    "LifeState",
+    "Lifeline",
+    "client_state",
+]
 
 _SECOND: Final = 1_000_000_000
 
@@ -49,6 +59,33 @@ class LifeState(enum.Enum):
     """Connected, but silent for so long that a probe is out: what comes next is an answer or the end."""
     CLOSED = "closed"
     """Stopped for good."""
+
+
+class ClientState(enum.Enum):
+    """Where a client stands as a whole."""
+
+    LIVE = "live"
+    """Every line is up, and everything asked for on it is restored."""
+    RESTORING = "restoring"
+    """A line is down or being restored, and not for long yet."""
+    DEGRADED = "degraded"
+    """A line has been down for long: REST is asked in its stead (`nadows.polling`)."""
+    CLOSED = "closed"
+
+
+def client_state(lines: Collection[LifeState], *, is_polling: bool) -> ClientState:
+    """Sum up the states of a client's lines.
+
+    Args:
+        lines: Of each line; one that is silent and probed, `LifeState.DEGRADED`, still counts as live.
+        is_polling: Whether REST is asked in a line's stead.
+    """
+    if all(state is LifeState.CLOSED for state in lines):
+        return ClientState.CLOSED
+    if is_polling:
+        return ClientState.DEGRADED
+    up = all(state in (LifeState.LIVE, LifeState.DEGRADED) for state in lines)
+    return ClientState.LIVE if up else ClientState.RESTORING
 
 
 class LifeEvent(enum.Enum):

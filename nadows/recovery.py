@@ -151,6 +151,8 @@ class Recovery:
         self._timings = timings
         self._limit = WindowLimit(archive_queries(clients))
         self._now_ns = 0
+        self._every_ns = timings.reconcile_ns
+        """Between two comparisons: shorter while nothing else tells."""
         self._was_restored = False
         self._passes_due: list[int] = []
         self._pass: _Pass | None = None
@@ -185,13 +187,19 @@ class Recovery:
     def restored(self, now_ns: int) -> None:
         """Everything asked for is acknowledged: look for what was missed meanwhile."""
         self._was_restored = True
+        self._every_ns = self._timings.reconcile_ns
         self._passes_due = [now_ns + wait for wait in self._timings.after_reconnect_ns]
         self._census_due = [now_ns, now_ns + self._timings.after_reconnect_ns[-1]]
         if self._holding:
             self._hold_until = now_ns + self._timings.hold_ns
 
+    def poll(self, now_ns: int) -> None:
+        """The stream stays away: ask all the time, until it is `restored`."""
+        self._every_ns = self._timings.poll_ns
+        self._passes_due, self._census_due = [now_ns], [now_ns]
+
     def gateway_connected(self, now_ns: int) -> None:
-        """The gateway can be asked: compare with it, now that both lines are there."""
+        """The gateway can be asked, over its socket or over REST: compare with it, if that was put off."""
         self.is_up = True
         if self._was_restored:
             self._census_due.insert(0, now_ns)
@@ -343,7 +351,7 @@ class Recovery:
         while self._passes_due and self._passes_due[0] <= now_ns:
             del self._passes_due[0]
         if not self._passes_due:
-            self._passes_due.append(now_ns + self._timings.reconcile_ns)
+            self._passes_due.append(now_ns + self._every_ns)
         # Only what a walk has gone over again that began long enough after it was confirmed lies behind us:
         # an archive that files its entries out of order, by a few seconds, hides nothing either.
         while len(self._floors) > 1 and self._floors[1][0] <= self._walked_ns - self._timings.settle_ns:
@@ -441,8 +449,13 @@ class Recovery:
         while self._census_due and self._census_due[0] <= now_ns:
             del self._census_due[0]
         if not self._census_due:
-            self._census_due.append(now_ns + self._timings.reconcile_ns)
+            self._census_due.append(now_ns + self._census_pause_ns())
         self._ask_orders(now_ns)
+
+    def _census_pause_ns(self) -> int:
+        products = {order.product_id for order in self._account.open_orders() if order.status in _OPEN}
+        # Two for the balances, and two for each product with open orders (protocol.md 7).
+        return max(self._every_ns, self._timings.poll_weight_ns * (2 + 2 * len(products)))
 
     def _census_failed(self) -> None:
         self.failures += 1

@@ -32,7 +32,7 @@ from nadows.capture import (
     Tick,
     UnsubscribeAsked,
 )
-from nadows.desk import ARCHIVE, STREAMS, Desk, DeskEvent
+from nadows.desk import ARCHIVE, REST, STREAMS, Desk, DeskEvent
 from nadows.errors import CaptureError, NadowsError, UsageError
 from nadows.messages import Reply, Stream
 from nadows.products import Product, Products
@@ -83,6 +83,7 @@ class Replay:
                 serial=header.serial,
                 rng=random.Random(header.seed),
                 clients=header.clients,
+                timings=header.timings,
             )
         else:
             self.listed = Products([_unlisted(header.product_id, header.symbol)])
@@ -114,6 +115,7 @@ class Replay:
         self.desk.streams.frames_to_send()
         self.desk.gateway.frames_to_send()
         self.desk.archive_requests()
+        self.desk.rest_requests()
         return events
 
     @property
@@ -152,6 +154,8 @@ class Replay:
         self.frames += 1
         if record.line == ARCHIVE:
             return self.desk.archive_frame(record.payload, record.m)
+        if record.line == REST:
+            return self.desk.rest_frame(record.payload, record.m)
         take = self.desk.stream_frame if record.line == STREAMS else self.desk.gateway_frame
         return take(record.payload, record.m)
 
@@ -162,6 +166,8 @@ class Replay:
     def _disconnect(self, record: Disconnect) -> Sequence[DeskEvent]:
         if record.line == ARCHIVE:
             return self.desk.archive_lost(record.reason, record.m)
+        if record.line == REST:
+            return self.desk.rest_lost(record.reason, record.m)
         lost = self.desk.streams_lost if record.line == STREAMS else self.desk.gateway_lost
         return lost(record.reason, record.m)
 

@@ -37,6 +37,15 @@ class Timings:
     """Between two comparisons of a book with the venue's."""
     audit_patience_ns: int = 2 * _SECOND
     """How long a book may stay behind a snapshot of itself before that counts as drift."""
+    poll_after_ns: int = 3 * _SECOND
+    """How long a line may be down until REST is asked in its stead."""
+    poll_ns: int = _SECOND
+    """Between two questions about the same thing while the subscription line is degraded."""
+    poll_weight_ns: int = 2 * _SECOND // 5
+    """Time for each unit of weight that polling spends on books, and as much for each on balances and orders:
+    together half of what a client asks by itself, so that there is room for its books at the take-over."""
+    poll_patience_ns: int = 5 * _SECOND
+    """How late the next answer about a POLLED book may be before the book is STALE."""
     calm_ns: int = 2 * _SECOND
     """Pause in questions of our own after the venue said that there were too many; doubles while it does."""
     calm_cap_ns: int = 10 * _SECOND

@@ -42,6 +42,7 @@ COMPLETE: Final = (
     "network.py",
     "pacing.py",
     "placement.py",
+    "polling.py",
     "products.py",
     "recovery.py",
     "quotes.py",

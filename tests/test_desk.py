@@ -221,10 +221,10 @@ class TestBooks:
         desk = with_book()
         desk.gateway_lost("cut", 2)
         assert 1 == desk.failed_snapshots
-        desk.tick(10**10)
+        desk.tick(10**9)
         assert [] == asked(desk)
 
-        desk.gateway_connected(10**10)
+        desk.gateway_connected(10**9)
         assert ["market_liquidity"] == asked(desk)
 
     def test_subscribing_while_connected(self) -> None:

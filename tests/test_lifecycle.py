@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from nadows.lifecycle import LIFE_TRANSITIONS, Do, LifeEvent, Lifeline, LifeOptions, LifeState
+from nadows.lifecycle import (
+    LIFE_TRANSITIONS,
+    ClientState,
+    Do,
+    LifeEvent,
+    Lifeline,
+    LifeOptions,
+    LifeState,
+    client_state,
+)
 from nadows.session import LineState
 
 SECOND = 10**9
@@ -235,3 +244,23 @@ def test_stop_ends_every_state(state: LifeState) -> None:
     assert LifeState.CLOSED is made.state
     assert made.next_deadline() is None
     assert not any(before is LifeState.CLOSED for before, _ in LIFE_TRANSITIONS)
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_polling", "expected"),
+    [
+        ((LifeState.LIVE, LifeState.LIVE), False, ClientState.LIVE),
+        ((LifeState.LIVE, LifeState.DEGRADED), False, ClientState.LIVE),
+        ((LifeState.LIVE, LifeState.RESTORING), False, ClientState.RESTORING),
+        ((LifeState.BACKING_OFF, LifeState.LIVE), False, ClientState.RESTORING),
+        ((LifeState.CONNECTING, LifeState.LIVE), True, ClientState.DEGRADED),
+        ((LifeState.LIVE, LifeState.LIVE), True, ClientState.DEGRADED),
+        ((LifeState.CLOSED, LifeState.LIVE), True, ClientState.DEGRADED),
+        ((LifeState.CLOSED, LifeState.CLOSED), True, ClientState.CLOSED),
+    ],
+)
+def test_a_client_is_as_well_as_the_worst_of_its_lines(
+    lines: tuple[LifeState, ...], is_polling: bool, expected: ClientState
+) -> None:
+    """A line that is only silent still counts; polling shows, until the client is closed."""
+    assert expected is client_state(lines, is_polling=is_polling)

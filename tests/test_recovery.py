@@ -686,3 +686,15 @@ class TestCensus:
         bench.recovery.gateway_connected(2)
         bench.recovery.tend(2)
         assert [SubaccountInfoQuery, OrdersQuery] == bench.kinds()
+
+    def test_polling_asks_often_and_less_often_for_more(self) -> None:
+        """At once, then as often as is set, unless open orders make the questions heavy."""
+        bench = self.restored()
+        bench.answer(SubaccountInfoQuery, data=self.INFO, request_type="query_subaccount_info")
+        bench.reply(OrdersQuery, TransportError("cut"))
+        bench.recovery.poll(SECOND)
+        bench.recovery.tend(SECOND)
+        assert [SubaccountInfoQuery, OrdersQuery] == bench.kinds()
+        pause_ns = 4 * TIMINGS.poll_weight_ns
+        assert pause_ns > TIMINGS.poll_ns
+        assert [SECOND + pause_ns] == bench.recovery._census_due

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from nadows import __version__
 from nadows.messages import Stream
+from nadows.timings import Timings
 
 FORMAT: Final = 1
 """Version of the format: a reader refuses what it does not know."""
@@ -36,6 +37,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="nadows_captur
     authenticated: bool = False
     clients: int = 1
     """How many clients shared the limits of the address: see `nadows.throttle.Limits`."""
+    timings: Timings = msgspec.field(default_factory=Timings)
+    """How long the client waited for what."""
 
 
 class MarketHeader(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from nadows.cli.run import run
 from nadows.cli.screens import BookView, ladder
 from nadows.cli.terminal import Screen
 from nadows.client import Client, connect
-from nadows.desk import DeskEvent
+from nadows.desk import BookPolled, DeskEvent
 from nadows.messages import BookDepth, Stream
 from nadows.products import Product
 from nadows.units import format_x18
@@ -66,6 +66,8 @@ async def _book(
     async with reach(network_name, url, output) as network, connect(network) as client:
         product = client.products.find(name)
         live = await client.book(product.product_id)
+        # Shown as what they are: the state and the age stand beside them.
+        live.serves_polled = True
         if once:
             _print_once(live, product, depth, network.name, output)
         elif output.as_json:
@@ -84,14 +86,14 @@ def _print_once(live: Book, product: Product, depth: int, network: str, output: 
 
 
 def _book_json(live: Book, product: Product, depth: int) -> dict[str, Any]:
-    """Describe a book as JSON; prices and sizes are exact decimal strings, and missing unless it is LIVE."""
+    """Describe a book as JSON; prices and sizes are exact decimal strings, if it is LIVE or POLLED."""
     described: dict[str, Any] = {
         "type": "book",
         "product_id": product.product_id,
         "symbol": product.symbol,
         "state": live.state.value,
     }
-    if not live.is_live:
+    if not live.is_readable:
         return described
     bids, asks = live.levels(depth)
     return described | {
@@ -128,7 +130,7 @@ async def _show(client: Client, live: Book, product: Product, depth: int) -> Non
                     return
                 depth = min(max(depth + _DEPTH_KEYS.get(key, 0), 1), MAX_DEPTH)
             watch.look(now_ns)
-            seen = (live.updates, live.state, depth, screen.size)
+            seen = (live.updates, live.max_timestamp, live.state, depth, screen.size)
             if seen == drawn and now_ns - drawn_ns < _SECOND_NS:
                 continue
             drawn_ns, drawn = now_ns, seen
@@ -165,7 +167,7 @@ class _Watch:
 
     def saw(self, event: DeskEvent) -> None:
         """Take note of what came for the book."""
-        if isinstance(event, BookDepth):
+        if isinstance(event, BookDepth | BookPolled):
             self.changed_ns = time.monotonic_ns()
 
     def look(self, now_ns: int) -> None:

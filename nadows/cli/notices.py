@@ -15,6 +15,7 @@ from nadows.desk import (
     BookGapped,
     CopyLost,
     CopyRestored,
+    Degraded,
     DepthGap,
     DeskEvent,
     Disconnected,
@@ -37,6 +38,7 @@ class _Notice(NamedTuple):
 
 NOTICES: Final[dict[type, _Notice]] = {
     Disconnected: _Notice("disconnected", lambda event, _: f"{event.line} line lost: {event.reason}"),
+    Degraded: _Notice("degraded", lambda event, _: f"{event.line} line stays away: REST is asked instead"),
     Reconnected: _Notice(
         "reconnected", lambda event, _: f"{event.line} line is back after {span(event.downtime_ns)}"
     ),

@@ -16,6 +16,7 @@ from nadows.desk import (
     BookGapped,
     CopyLost,
     CopyRestored,
+    Degraded,
     DepthGap,
     DeskEvent,
     Disconnected,
@@ -34,6 +35,11 @@ CASES: list[tuple[DeskEvent, str, dict[str, Any]]] = [
         Disconnected("gateway", "it broke"),
         "-- gateway line lost: it broke",
         {"type": "disconnected", "line": "gateway", "reason": "it broke"},
+    ),
+    (
+        Degraded("gateway", 3),
+        "-- gateway line stays away: REST is asked instead",
+        {"type": "degraded", "line": "gateway", "since_ns": 3},
     ),
     (
         Reconnected("gateway", 1_500_000_000),

@@ -68,7 +68,9 @@ def main() -> int:
         f"{len(results)} seeds, {counts.total()} faults of {len(counts)} kinds, "
         f"{sum(r.reconnects for r in results)} reconnects, {sum(r.fills for r in results)} fills "
         f"({sum(r.late for r in results)} of them late), {sum(r.gaps for r in results)} book gaps, "
-        f"{sum(r.books_compared for r in results)} books compared; {len(failed)} runs failed; {seconds:.1f} s"
+        f"{sum(r.books_compared for r in results)} books compared; "
+        f"{sum(r.polled_fills for r in results)} fills and {sum(r.polled_compared for r in results)} books "
+        f"by polling; {len(failed)} runs failed; {seconds:.1f} s"
     )
     return 1 if failed else 0
 

@@ -304,6 +304,43 @@ def skew(world: World, rng: random.Random, begin: int) -> int:
     return end + SECOND
 
 
+# -- REST ----------------------------------------------------------------------------------------
+
+
+def shut_streams(world: World, rng: random.Random, begin: int) -> int:
+    """The subscription socket cannot be opened for long; REST answers well, late, or badly.
+
+    Then the gateway breaks too: a line that was refused for long waits for long, unless another connects.
+    """
+    end = begin + span(rng, 1_000, 2_300)
+    manner = rng.choice(["well", "well", "late", "badly"])
+    bad: list[tuple[int, bytes] | None] = [
+        None,
+        (503, b"<html>Service Unavailable</html>"),
+        (429, b'{"status":"failure","error":"injected","error_code":1000}'),
+    ]
+
+    def answer(body: bytes) -> tuple[int, bytes] | None:
+        return rng.choice(bad) if rng.random() < 0.4 else world.ask_rest(body)
+
+    def start() -> None:
+        world.wires.refused_until[STREAMS] = max(end, world.wires.refused_until[STREAMS])
+        world.wires.cut(STREAMS)
+        if manner == "late":
+            world.wires.http_delay_ns = span(rng, 50, 700)
+        elif manner == "badly":
+            world.wires.rest = answer
+
+    def stop() -> None:
+        world.wires.http_delay_ns = 0
+        world.wires.rest = world.ask_rest
+
+    world.wires.at(begin, start)
+    world.wires.at(end + span(rng, 10, 400), lambda: world.wires.cut(GATEWAY))
+    world.wires.at(end + SECOND // 2, stop)
+    return end + SECOND // 2
+
+
 # -- the archive ---------------------------------------------------------------------------------
 
 
@@ -327,7 +364,7 @@ def lag_archive(world: World, rng: random.Random, begin: int) -> int:
 
 def flip_archive(world: World, rng: random.Random, begin: int) -> int:
     """Copies of the archive answer in turn, some of which trail."""
-    end = begin + span(rng, 1_000, 3_500)
+    end = begin + span(rng, 1_000, 2_300)
 
     def jump() -> None:
         world.archive_lag_ns = 0 if world.now_ns >= end else rng.choice([0, 0, 1]) * span(rng, 1, 1_800)
@@ -463,6 +500,7 @@ FAULTS: Final[dict[str, Fault]] = {
         scatter_archive,
         break_archive_midway,
         stop_a_copy,
+        shut_streams,
     )
 }
 """By name, in an order that seeds rely on: new ones go to the end."""

@@ -21,10 +21,11 @@ from unittest.mock import patch
 from msgspec import structs
 
 from nadows.account import Account, OrderEvent
-from nadows.book import Book, BookState
+from nadows.book import TRANSITIONS, Book, BookState
 from nadows.desk import Desk, DeskEvent, OnReply
 from nadows.messages import Fill, LateFill, OrderUpdate
 from nadows.messages.archive import Matches
+from nadows.polling import Polling
 from nadows.recovery import Recovery, _late_fill
 from nadows.session import Lost, Overdue, StreamSession
 from nadows.signing import SignedOrder
@@ -428,6 +429,25 @@ def sluggish_retry() -> AbstractContextManager[Any]:
     return _life(base_ns=60 * SECOND, cap_ns=60 * SECOND)
 
 
+# -- polling -------------------------------------------------------------------------------------
+
+
+def nobody_polls() -> AbstractContextManager[Any]:
+    """A line that stays away is only waited for."""
+    return patch.object(Polling, "lost", lambda self, line, now_ns: None)
+
+
+def polling_never_stops() -> AbstractContextManager[Any]:
+    """REST is asked on and on, also when the socket is back."""
+    return patch.object(Polling, "back", lambda self, line: None)
+
+
+def polled_book_called_live() -> AbstractContextManager[Any]:
+    """A book that was asked for passes for one that follows the stream."""
+    live = {pair: BookState.LIVE for pair, after in TRANSITIONS.items() if after is BookState.POLLED}
+    return patch.dict(TRANSITIONS, live)
+
+
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -465,6 +485,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
         impatient_probe,
         retry_without_pause,
         sluggish_retry,
+        nobody_polls,
+        polling_never_stops,
+        polled_book_called_live,
     )
 }
 

@@ -19,15 +19,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Final, NamedTuple
-from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from nadows.account import OrderStatus
 from nadows.book import Book
-from nadows.client import Client, connect
-from nadows.desk import ARCHIVE, GATEWAY, STREAMS, Desk, Reconnected
+from nadows.client import Client, Tap, connect
+from nadows.desk import ARCHIVE, GATEWAY, STREAMS, Reconnected
 from nadows.errors import NadowsError
 from nadows.lifecycle import LifeOptions, LifeState
 from nadows.messages import Fill
@@ -176,6 +174,7 @@ async def stage(
     keyed: bool = True,
     seed: int = 0,
     client_of: AsyncExitStack | None = None,
+    tap: Tap | None = None,
 ) -> AsyncIterator[Stage]:
     """Set the stage; the client has a live book and is subscribed to its own events.
 
@@ -184,6 +183,7 @@ async def stage(
         keyed: Whether the client has a key.
         seed: Of the venue's flow and the client's jitter.
         client_of: Ends the client before everything else, if given.
+        tap: Records the client.
     """
     async with AsyncExitStack() as stack:
         options = VenueOptions(exchange=ExchangeOptions(flow=flow), seed=seed)
@@ -196,17 +196,18 @@ async def stage(
             ws_v2=server.network.ws_v2.replace(str(port), str(relays[GATEWAY].port)),
             archive=server.network.archive.replace(str(port), str(relays[ARCHIVE].port)),
         )
-        with patch("nadows.driver.Desk", partial(Desk, timings=TIMINGS)):
-            connecting = connect(
-                network,
-                OWN if keyed else None,
-                life=LIFE,
-                connect_timeout_ns=CONNECT_NS,
-                ping_interval_ns=PING_NS,
-                pong_timeout_ns=PONG_NS,
-                seed=seed,
-            )
-            client = await (client_of or stack).enter_async_context(connecting)
+        connecting = connect(
+            network,
+            OWN if keyed else None,
+            life=LIFE,
+            timings=TIMINGS,
+            connect_timeout_ns=CONNECT_NS,
+            ping_interval_ns=PING_NS,
+            pong_timeout_ns=PONG_NS,
+            seed=seed,
+            tap=tap,
+        )
+        client = await (client_of or stack).enter_async_context(connecting)
         set_up = Stage(server, relays, client)
         client.on(lambda event: set_up.fills.append(event) if isinstance(event, Fill) else None)
         await client.book(PRODUCT)

@@ -15,6 +15,7 @@ SEEN_SOON = (
     "lost_answer_is_refusal",
     "resubscribe_forgotten",
     "no_census",
+    "polled_book_called_live",
 )
 
 
@@ -34,6 +35,8 @@ def test_seeds() -> None:
     assert set(FAULTS) == {name for result in results for name in result.faults}
     assert sum(result.late for result in results) > 100
     assert sum(result.gaps for result in results) > 20
+    assert sum(result.polled_fills for result in results) > 50
+    assert sum(result.polled_compared for result in results) > 50
 
 
 def test_a_seed_repeats() -> None:

@@ -57,6 +57,10 @@ Tamper = Callable[[Message], list[Delivery] | None]
 """Says how a message arrives instead; ``None``: as it would have without it."""
 
 
+Ask = Callable[[bytes], tuple[int, bytes] | None]
+"""Answers a request over HTTP with status and body; ``None``: no answer."""
+
+
 @dataclass
 class _Connection:
     number: int
@@ -100,10 +104,13 @@ class Wires:
         self.refused_until: dict[str, int] = {STREAMS: 0, GATEWAY: 0}
         self.retry_after_ns = 0
         self.hanging_until: dict[str, int] = {STREAMS: 0, GATEWAY: 0}
+        self.http_delay_ns = 0
+        """How much longer answers over HTTP take."""
         self.violations: list[str] = []
         self.snapshots: list[int] = []
         """When a snapshot was asked for."""
-        self.archive: Callable[[bytes], tuple[int, bytes] | None] = self.ask_archive
+        self.archive: Ask = self.ask_archive
+        self.rest: Ask = self.ask_rest
         self.lives = {
             STREAMS: Lifeline(random.Random(rng.random()), life),
             GATEWAY: Lifeline(random.Random(rng.random()), life),
@@ -330,7 +337,10 @@ class Wires:
                     self._send(connection, Message(_kind(line), False, frame))
         for body in self.desk.archive_requests():
             moved = True
-            self._post(body)
+            self._post(body, self.archive, self.desk.archive_frame, self.desk.archive_lost)
+        for body in self.desk.rest_requests():
+            moved = True
+            self._post(body, self.rest, self.desk.rest_frame, self.desk.rest_lost)
         return moved
 
     def _pump_venue(self) -> None:
@@ -382,31 +392,45 @@ class Wires:
         if self.current[line] is not None:
             self._hear(line, frame)
 
-    # -- the archive --------------------------------------------------------------------------
+    # -- HTTP ---------------------------------------------------------------------------------
 
     def ask_archive(self, body: bytes) -> tuple[int, bytes] | None:
-        """Let the venue answer."""
+        """Let the venue's archive answer."""
+        return self._ask("/archive/v1", body)
+
+    def ask_rest(self, body: bytes) -> tuple[int, bytes] | None:
+        """Let the venue's gateway answer a query."""
+        return self._ask("/v1/query", body)
+
+    def _ask(self, path: str, body: bytes) -> tuple[int, bytes]:
         answer = self.exchange.http_request(
-            next(self._numbers) + 10**6, HttpRequest("POST", "/archive/v1", body=body), self.now_ns
+            next(self._numbers) + 10**6, HttpRequest("POST", path, body=body), self.now_ns
         )
         assert answer is not None
         return answer.status, answer.body
 
-    def _post(self, body: bytes) -> None:
+    def _post(
+        self,
+        body: bytes,
+        ask: Ask,
+        answered: Callable[[bytes, int], list[DeskEvent]],
+        lost: Callable[[str, int], list[DeskEvent]],
+    ) -> None:
         def arrive() -> None:
-            answer = self.archive(body)
+            answer = ask(body)
             if answer is None:
-                self.at(self.now_ns + SECOND * 9 // 10, lost)
+                self.at(self.now_ns + SECOND * 9 // 10, give_up)
                 return
-            if b'"error_code":1000' in answer[1] and b"injected" not in answer[1]:
-                self.violations.append(f"over the archive's limit: {answer[1][:120]!r}")
-            self.at(self.now_ns + self.delay(), lambda: answered(answer[1]))
+            text = answer[1]
+            if b'"error_code":1000' in text and b"injected" not in text:
+                self.violations.append(f"over the limit: {text[:120]!r}")
+            self.at(self.now_ns + self.delay() + self.http_delay_ns, lambda: take(text))
 
-        def answered(text: bytes) -> None:
-            self.events += self.desk.archive_frame(text, self.now_ns)
+        def take(text: bytes) -> None:
+            self.events += answered(text, self.now_ns)
 
-        def lost() -> None:
-            self.events += self.desk.archive_lost("no answer in time", self.now_ns)
+        def give_up() -> None:
+            self.events += lost("no answer in time", self.now_ns)
 
         self.at(self.now_ns + self.delay(), arrive)
 

@@ -15,13 +15,14 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from nadows.account import OrderStatus
-from nadows.desk import GATEWAY, STREAMS, Desk
+from nadows.book import BookState
+from nadows.desk import GATEWAY, STREAMS, Degraded, Desk, Reconnected
 from nadows.errors import NadowsError, RateLimited
 from nadows.lifecycle import LifeOptions, LifeState
 from nadows.messages import Fill, LateFill, Reply, Stream
 from nadows.network import TESTNET
 from nadows.recovery import FillsBackfilled, OrderSettled
-from nadows.session import LineState
+from nadows.session import LineState, Restored
 from nadows.signing import (
     Appendix,
     NonceSource,
@@ -80,10 +81,15 @@ TIMINGS: Final = Timings(
     doubt_ns=(0, 250 * MS, 500 * MS, 700 * MS),
     audit_ns=2 * SECOND,
     audit_patience_ns=SECOND,
+    poll_after_ns=600 * MS,
+    poll_ns=400 * MS,
+    poll_patience_ns=SECOND,
     calm_ns=500 * MS,
     calm_cap_ns=2 * SECOND,
     page=7,
 )
+POLLED_WITHIN_NS: Final = 700 * MS
+"""How long the streams may be away until REST is asked in their stead: the limit, and two looks."""
 LIFE: Final = LifeOptions(quiet_ns=SECOND, probe_ns=SECOND, proven_ns=SECOND)
 
 Levels = list[tuple[int, int]]
@@ -99,6 +105,10 @@ class Result(NamedTuple):
     reconnects: int
     gaps: int
     books_compared: int
+    polled_compared: int
+    """Of the books compared, the ones that were POLLED."""
+    polled_fills: int
+    """Fills that were told while the streams stayed away."""
     problems: tuple[str, ...]
 
 
@@ -117,6 +127,8 @@ class World:
         """How far the client's clock is ahead."""
         self.problems: list[str] = []
         self.books_compared = 0
+        self.polled_compared = 0
+        """Of those, the ones that were POLLED."""
         switches = Switches(speed_bump_ms=self.rng.choice([0, 30]), signed_quantities=self.rng.random() < 0.5)
         options = ExchangeOptions(flow=FlowPreset.CALM, limits=True, switches=switches)
         self.exchange = _small_venue(options, seed)
@@ -149,9 +161,16 @@ class World:
         self.archive_scatter_ns = 0
         """By how much, at most, it files its entries out of order."""
         self.wires.archive = self.ask_archive
+        self.wires.rest = self.ask_rest
         self.wires.look = self._look_at_books
         self._truth: dict[int, tuple[Levels, Levels]] = {}
         self._checked_at = -1
+        self._answered_books: dict[int, tuple[Levels, Levels]] = {}
+        """What the venue's book was when it was asked for over REST, by its time."""
+        self._live_ns = START
+        """When the streams were last live."""
+        self._looked_at = 0
+        """How many events there were at the last look."""
         self._replies: dict[str, Reply | NadowsError] = {}
         self._trade_before()
         self._history = set(self._true_fills())
@@ -369,6 +388,13 @@ class World:
         scattered = match.submission_idx * 2_654_435_761 % 2**32 * self.archive_scatter_ns >> 32
         return match.ts + max(self.archive_lag_ns, scattered) <= self.now_ns
 
+    def ask_rest(self, body: bytes) -> tuple[int, bytes] | None:
+        """Answer a query over REST, and remember what the book was."""
+        answer = self.wires.ask_rest(body)
+        market = self.exchange.engine.markets[PRODUCT]
+        self._answered_books[market.changed_ns] = self._true_levels()
+        return answer
+
     def _as_filed(self, record: dict[str, Any], filed: set[int]) -> dict[str, Any]:
         """Take out of an order's record what is not filed yet."""
         filled = sum(
@@ -383,22 +409,43 @@ class World:
     def _look_at_books(self) -> None:
         market = self.exchange.engine.markets[PRODUCT]
         if market.changed_ns not in self._truth:
-            book = market.book
-            self._truth[market.changed_ns] = (book.bids.depth(self.depth), book.asks.depth(self.depth))
+            self._truth[market.changed_ns] = self._true_levels()
         self._compare_book()
+        self._look_at_polling()
+
+    def _true_levels(self) -> tuple[Levels, Levels]:
+        book = self.exchange.engine.markets[PRODUCT].book
+        return book.bids.depth(self.depth), book.asks.depth(self.depth)
 
     def _compare_book(self) -> None:
         book = self.desk.books[PRODUCT]
-        expected = self._truth.get(book.max_timestamp)
-        if not book.is_live or expected is None or book.max_timestamp == self._checked_at:
+        is_polled = book.state is BookState.POLLED
+        expected = (self._answered_books if is_polled else self._truth).get(book.max_timestamp)
+        if not (book.is_live or is_polled) or expected is None or book.max_timestamp == self._checked_at:
             return
         self._checked_at = book.max_timestamp
         self.books_compared += 1
+        self.polled_compared += is_polled
         for side, truth in ((book.bids, expected[0]), (book.asks, expected[1])):
             levels = side.top(self.depth)
             if levels != truth[: len(levels)] or not levels:
-                self.problems.append(f"wrong LIVE book at {book.max_timestamp}")
+                self.problems.append(f"wrong {book.state.name} book at {book.max_timestamp}")
                 return
+
+    def _look_at_polling(self) -> None:
+        """REST is asked when the streams stay away, not longer, and never passes for a stream."""
+        book, streams = self.desk.books[PRODUCT], self.desk.streams
+        is_polling = STREAMS in self.desk.polling.degraded
+        since, self._looked_at = self._looked_at, len(self.wires.events)
+        if streams.state is LineState.LIVE or Restored() in self.wires.events[since:]:
+            self._live_ns = self.now_ns
+        if streams.state is LineState.LIVE:
+            if is_polling:
+                self.problems.append("the streams are live, and polling goes on")
+        elif self.now_ns - self._live_ns > POLLED_WITHIN_NS and not is_polling:
+            self.problems.append("the streams stay away, and nobody polls")
+        if book.is_live and not streams.is_connected:
+            self.problems.append("the book is LIVE without a stream")
 
     def still(self) -> None:
         """Let the house stop trading, sometimes with its last words lost; what remains is to be found out."""
@@ -493,6 +540,14 @@ class World:
                 if order.status is OrderStatus.FILLED:
                     self.problems.append(f"order {event.digest[:10]} was {event.status.name} before FILLED")
 
+    def _polled_fills(self) -> int:
+        count, is_polling = 0, False
+        for event in self.wires.events:
+            if isinstance(event, Degraded | Reconnected) and event.line == STREAMS:
+                is_polling = isinstance(event, Degraded)
+            count += is_polling and isinstance(event, Fill)
+        return count
+
     def result(self, faults: tuple[str, ...]) -> Result:
         """Sum up."""
         recovery = self.desk.recovery
@@ -505,6 +560,8 @@ class World:
             reconnects=sum(life.connects - 1 for life in self.wires.lives.values()),
             gaps=self.desk.books[PRODUCT].gaps,
             books_compared=self.books_compared,
+            polled_compared=self.polled_compared,
+            polled_fills=self._polled_fills(),
             problems=tuple(self.problems),
         )
 

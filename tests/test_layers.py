@@ -21,7 +21,7 @@ PACKAGE: Final = Path(__file__).parent.parent / "nadows"
 # Top to bottom. The first pattern that fits a module is its place, so a module of a package that belongs
 # higher than its siblings stands above their pattern.
 LAYERS: Final = (
-    ("nadows.__main__", "nadows.cli", "nadows.cli.*", "nadows.perpdex"),
+    ("nadows.__main__", "nadows.cli", "nadows.cli.*", "nadows.perpdex", "nadows.perpdex.*"),
     ("nadows.bench", "nadows.bench.*"),
     (
         "nadows.capture",
@@ -104,6 +104,7 @@ CLIENT_SIDE: Final = (
     "nadows.lines",
     "nadows.merging",
     "nadows.perpdex",
+    "nadows.perpdex.*",
     "nadows.placement",
     "nadows.polling",
     "nadows.pool",

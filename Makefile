@@ -9,10 +9,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RPS ?= 1000
 DURATION ?= 30s
+PERPDEX_DIR ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-quick test-lowest faults faults-tcp mutants check format bench bench-signing interop screenshots lock clean
+.PHONY: help demo test test-quick test-lowest test-beside faults faults-tcp mutants check format bench bench-signing \
+  interop perpdex screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
@@ -85,6 +87,21 @@ $(VENV)-lowest/.ready: requirements-lowest.txt pyproject.toml
 test-lowest: $(VENV)-lowest/.ready  ## the quick tests with the oldest dependencies we promise to work with
 	$(VENV)-lowest/bin/python -m pytest --quiet -m "not slow and not oracle" -W default
 
+# One environment with the official SDK and with what the bots of perp-dex-tools import: a user may have all three.
+$(VENV)-beside/.ready: requirements-beside.txt pyproject.toml
+	@echo "preparing $(VENV)-beside ..." >&2
+	@$(call make_environment,$(VENV)-beside)
+	@$(VENV)-beside/bin/python $(PIP_INSTALL) --constraint requirements-beside.txt --editable '.[dev]' nado-protocol setuptools python-dotenv pytz tenacity
+	@touch $@
+
+test-beside: $(VENV)-beside/.ready  ## nadows in one environment with the official SDK: vectors, drop-in, and the SDK itself
+	$(VENV)-beside/bin/python -m pip check
+	$(VENV)-beside/bin/python -m pytest --quiet -W default tests/signing tests/perpdex tests/interop -m "not oracle" -k "not public"
+	$(VENV)-beside/bin/python -m tests.interop --sdk-python $(VENV)-beside/bin/python
+
+perpdex: $(VENV)-beside/.ready  ## the bots of perp-dex-tools over the drop-in; PERPDEX_DIR=a checkout of it
+	$(VENV)-beside/bin/python -m tests.perpdex.run_public --checkout '$(PERPDEX_DIR)'
+
 # The official SDK needs older libraries than ours, so it lives in an environment of its own.
 $(VENV)-sdk/.ready: requirements-sdk.txt
 	@echo "preparing $(VENV)-sdk ..." >&2
@@ -116,6 +133,6 @@ lock: $(VENV)-lock/.ready  ## renew the locks (UPGRADE=--upgrade for newer versi
 	$(PIP_COMPILE) --output-file requirements-sdk.txt requirements-sdk.in
 
 clean:  ## remove environments and everything that runs leave behind
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-sdk $(VENV)-lock
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-beside $(VENV)-sdk $(VENV)-lock
 	rm -rf build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,8 +13,8 @@ PERPDEX_DIR ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-quick test-lowest test-beside faults faults-tcp mutants check format bench bench-signing \
-  interop perpdex screenshots lock clean
+.PHONY: help demo test test-quick test-lowest test-beside faults faults-tcp mutants check format bench \
+  bench-signing bench-fills interop perpdex screenshots lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
@@ -111,6 +111,9 @@ $(VENV)-sdk/.ready: requirements-sdk.txt
 
 bench-signing: $(READY) $(VENV)-sdk/.ready  ## one order built and signed: ours beside the official SDK
 	$(BIN)/python -m nadows.bench.signing --sdk-python $(VENV)-sdk/bin/python
+
+bench-fills: $(READY) $(VENV)-sdk/.ready  ## how soon a fill is noticed: our events beside polling with the official SDK
+	$(BIN)/python -m nadows.bench.fills --sdk-python $(VENV)-sdk/bin/python
 
 interop: $(READY) $(VENV)-sdk/.ready  ## the unmodified official SDK against `nadows serve`
 	$(BIN)/python -m tests.interop --sdk-python $(VENV)-sdk/bin/python

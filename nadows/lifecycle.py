@@ -180,7 +180,10 @@ class Lifeline:
         self._rng = rng
         self._is_bound = False
         """Whether the wait is not only our own caution."""
-        self._backoff = Backoff(rng, base_ns=self.options.base_ns, cap_ns=self.options.cap_ns)
+        # Apart, so that a venue which was away for long and then ends the first connection, for a reason of
+        # its own, is not waited for as if it were still away.
+        self._refusals = Backoff(rng, base_ns=self.options.base_ns, cap_ns=self.options.cap_ns)
+        self._losses = Backoff(rng, base_ns=self.options.base_ns, cap_ns=self.options.cap_ns)
         self._due_ns: int | None = None
         self._heard_ns = 0
         self._live_ns: int | None = None
@@ -229,6 +232,9 @@ class Lifeline:
         self._heard_ns = now_ns
         self._cutting = False
         self._live_ns = None
+        self._refusals.reset()
+        # The try that follows the loss of this connection is the one that comes at once.
+        self._refusals.next()
         self._move(LifeEvent.OPENED_WITH_KEY if keyed else LifeEvent.OPENED)
 
     def heard(self, now_ns: int) -> None:
@@ -253,7 +259,7 @@ class Lifeline:
         """The connection could not be made; the server may have asked for patience (ns)."""
         self.failures += 1
         self._move(LifeEvent.FAILED)
-        self._retry(now_ns, retry_after_ns)
+        self._retry(now_ns, self._refusals.next(retry_after_ns), is_bound=retry_after_ns > 0)
 
     def encourage(self, now_ns: int) -> None:
         """Another line has just connected to the same venue: do not wait as long as after a failure.
@@ -271,11 +277,11 @@ class Lifeline:
             clean: Whether the other side ended it. If not, and it had been silent, it may not know.
         """
         if self._live_ns is not None and now_ns - self._live_ns >= self.options.proven_ns:
-            self._backoff.reset()
+            self._losses.reset()
         if not clean and now_ns - self._heard_ns >= self.options.quiet_ns:
             self._ghosts.append(now_ns + self.options.ghost_ns)
         self._move(LifeEvent.LOST)
-        self._retry(now_ns, 0)
+        self._retry(now_ns, self._losses.next(), is_bound=False)
 
     def stop(self) -> None:
         """End for good, from any state; idempotent."""
@@ -286,12 +292,12 @@ class Lifeline:
     def _move(self, event: LifeEvent) -> None:
         self.state = LIFE_TRANSITIONS.get((self.state, event), self.state)
 
-    def _retry(self, now_ns: int, retry_after_ns: int) -> None:
+    def _retry(self, now_ns: int, pause_ns: int, *, is_bound: bool) -> None:
         self._live_ns = None
         while self._ghosts and self._ghosts[0] <= now_ns:
             self._ghosts.popleft()
-        due = now_ns + self._backoff.next(retry_after_ns)
-        self._is_bound = retry_after_ns > 0
+        due = now_ns + pause_ns
+        self._is_bound = is_bound
         if len(self._ghosts) > self.options.max_ghosts:
             self._is_bound = True
             due = max(due, self._ghosts[-1 - self.options.max_ghosts])

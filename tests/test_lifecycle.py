@@ -126,6 +126,33 @@ def test_a_line_that_does_not_live_is_a_failure() -> None:
     assert sum(waits) > SECOND
 
 
+def test_refusals_do_not_lengthen_the_wait_after_a_connection() -> None:
+    """A venue that was away for long, and ends the first connection at once, is tried again soon."""
+    made, now = live(), OPTIONS.proven_ns
+    made.lost(now, clean=True)
+    for _ in range(12):
+        now = retry(made)
+        made.failed(now)
+    now = retry(made)
+    made.opened(now)
+    made.lost(now, clean=True)
+    due = made.next_deadline()
+
+    assert due is not None
+    assert due <= now + OPTIONS.base_ns
+
+
+def test_the_try_after_a_loss_is_the_one_at_once() -> None:
+    """If it is refused, the next one waits: there are no two in a row."""
+    made = live()
+    made.lost(OPTIONS.proven_ns, clean=True)
+    now = retry(made)
+    made.failed(now)
+
+    assert OPTIONS.proven_ns == now
+    assert retry(made) > now
+
+
 def test_retry_after_is_kept() -> None:
     """What the server asks for counts, also beyond the cap, and however other lines fare."""
     made = line()

@@ -91,7 +91,7 @@ test-lowest: $(VENV)-lowest/.ready  ## the quick tests with the oldest dependenc
 $(VENV)-beside/.ready: requirements-beside.txt pyproject.toml
 	@echo "preparing $(VENV)-beside ..." >&2
 	@$(call make_environment,$(VENV)-beside)
-	@$(VENV)-beside/bin/python $(PIP_INSTALL) --constraint requirements-beside.txt --editable '.[dev]' nado-protocol setuptools python-dotenv pytz tenacity
+	@$(VENV)-beside/bin/python $(PIP_INSTALL) --constraint requirements-beside.txt --editable '.[dev]' nado-protocol python-dotenv pytz tenacity
 	@touch $@
 
 test-beside: $(VENV)-beside/.ready  ## nadows in one environment with the official SDK: vectors, drop-in, and the SDK itself

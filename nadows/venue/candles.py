@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from nadows.units import mul_x18
+
 __all__ = ["GRANULARITIES", "Bar", "Candles"]
 
 GRANULARITIES: Final = (60, 300, 900, 3600, 7200, 14400, 86400, 604800, 2419200)
@@ -15,14 +17,14 @@ _HISTORY: Final = 500
 
 
 class Bar:
-    """One bar; prices and volume in x18, *start* in seconds."""
+    """One bar; prices, volume and its value in x18, *start* in seconds."""
 
-    __slots__ = ("close", "high", "low", "open", "start", "submission_idx", "volume")
+    __slots__ = ("close", "high", "low", "open", "start", "submission_idx", "value", "volume")
 
     def __init__(self, start: int, price: int) -> None:
         self.start = start
         self.open = self.high = self.low = self.close = price
-        self.volume = 0
+        self.volume = self.value = 0
         self.submission_idx = 0
 
 
@@ -36,6 +38,7 @@ class Candles:
 
     def add(self, now_s: int, price: int, qty: int, submission_idx: int) -> None:
         """Count one trade in the bars that are forming, starting new ones where it is time."""
+        value = mul_x18(price, qty)
         for granularity, bars in self._bars.items():
             start = now_s - now_s % granularity
             if not bars or bars[-1].start != start:
@@ -47,6 +50,7 @@ class Candles:
             elif price < bar.low:
                 bar.low = price
             bar.volume += qty
+            bar.value += value
             bar.submission_idx = submission_idx
 
     def forming(self, granularity: int) -> Bar | None:

@@ -34,13 +34,14 @@ from nadows.venue.engine import Engine
 from nadows.venue.executes import Executes
 from nadows.venue.feed import Feed, Topic
 from nadows.venue.flow import Flow, FlowPreset, StandingQuotes
-from nadows.venue.funding import pay_funding, publish_rates
+from nadows.venue.funding import FUNDING_INTERVAL_S, pay_funding, publish_rates
 from nadows.venue.gateway import Answer, Gateway, Line
 from nadows.venue.ledger import PAPER_MONEY
 from nadows.venue.limits import Limits
 from nadows.venue.queries import Queries
 from nadows.venue.replay import Recording, ReplayMarket
 from nadows.venue.rest import GATEWAY_PATHS, HttpAnswer, HttpRequest, Rest, query_as_json
+from nadows.venue.rest_v2 import RestV2
 from nadows.venue.subscriptions import Subscriptions
 from nadows.venue.switches import Switches
 
@@ -48,7 +49,7 @@ __all__ = ["Closing", "ConnectionKind", "Exchange", "ExchangeOptions"]
 
 DEPTH_INTERVAL_NS: Final = 50_000_000
 FUNDING_RATE_INTERVAL_NS: Final = 20_000_000_000
-FUNDING_INTERVAL_NS: Final = 3_600_000_000_000
+FUNDING_INTERVAL_NS: Final = FUNDING_INTERVAL_S * 10**9
 _MS: Final = 10**6
 
 
@@ -148,7 +149,9 @@ class Exchange:
         self._queries = Queries(self.engine, authority, executes, domain)
         self._gateway = Gateway(executes, self._queries, limits, options.switches, self._deliver)
         self._subscriptions = Subscriptions(self.engine, authority, domain, self._close)
-        self._rest = Rest(self.engine, self._queries, ArchiveQueries(self.engine, archive), limits)
+        self._rest = Rest(
+            self._queries, ArchiveQueries(self.engine, archive), RestV2(self.engine, archive), limits
+        )
         self._http_answers: list[tuple[int, HttpAnswer]] = []
         self._http: set[int] = set()
         self._closings: list[Closing] = []

@@ -14,7 +14,9 @@ from nadows.venue.engine import Engine
 from nadows.venue.feed import Topic
 from nadows.venue.market import Market
 
-__all__ = ["pay_funding", "publish_rates"]
+__all__ = ["FUNDING_INTERVAL_S", "next_payment_s", "pay_funding", "publish_rates"]
+
+FUNDING_INTERVAL_S: Final = 3600
 
 _INTEREST: Final = ONE_X18 // 10_000
 _CAP: Final = 2 * ONE_X18 // 100
@@ -53,6 +55,11 @@ def pay_funding(engine: Engine, now_ns: int) -> None:
                 stamp, product_id, paid, interest, ledger.funding[product_id], dt
             )
             engine.feed.publish(frame, audience)
+
+
+def next_payment_s(now_s: int) -> int:
+    """Return when funding is next paid, Unix seconds."""
+    return (now_s // FUNDING_INTERVAL_S + 1) * FUNDING_INTERVAL_S
 
 
 def _perps(engine: Engine) -> list[Market]:

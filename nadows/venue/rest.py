@@ -12,15 +12,13 @@ import msgspec
 
 from nadows.messages.archive import decode_archive_request
 from nadows.messages.wire import UnreadableRequest
-from nadows.venue.answers import Json, as_float
+from nadows.venue.answers import Json
 from nadows.venue.archive_queries import ArchiveQueries
-from nadows.venue.engine import Engine
 from nadows.venue.gateway import Answer
 from nadows.venue.limits import Limits
-from nadows.venue.market import Market
-from nadows.venue.products import PRODUCTS, Kind, Product
-from nadows.venue.queries import MAX_DEPTH, Queries
+from nadows.venue.queries import Queries
 from nadows.venue.refusal import Refusal
+from nadows.venue.rest_v2 import RestV2
 
 __all__ = ["GATEWAY_PATHS", "HttpAnswer", "HttpRequest", "Rest", "query_as_json"]
 
@@ -67,8 +65,7 @@ def query_as_json(query: Mapping[str, str]) -> bytes:
 class Rest:
     """Serves every path that is not a request of the gateway."""
 
-    def __init__(self, engine: Engine, queries: Queries, archive: ArchiveQueries, limits: Limits) -> None:
-        self._engine = engine
+    def __init__(self, queries: Queries, archive: ArchiveQueries, v2: RestV2, limits: Limits) -> None:
         self._queries = queries
         self._archive = archive
         self._limits = limits
@@ -76,17 +73,13 @@ class Rest:
             "/v1/symbols": lambda query, now_ns: self._queries.symbol_list(),
             # In no document, but the official SDK reads its clock from here.
             "/v1/time": lambda query, now_ns: now_ns // 10**6,
-            "/v2/assets": lambda query, now_ns: [_asset(product) for product in PRODUCTS.values()],
-            "/v2/pairs": self._pairs,
-            "/v2/orderbook": self._orderbook,
+            **v2.routes,
         }
 
     def answer(self, request: HttpRequest, path: str, now_ns: int) -> HttpAnswer:
         """Answer a request for *path*, which is the request's without ``/gateway``."""
         if path == "/archive/v1":
             return self._archive_v1(request, now_ns) if request.method == "POST" else _bare(405, "use POST")
-        if path.startswith("/archive/v2"):
-            return _bare(400, "the archive's v2 interface is not simulated yet", 4001)
         if path.startswith("/trigger/v1"):
             return _json(200, _failure(4001, "the trigger service is not simulated yet"))
         respond = self._get.get(path)
@@ -109,57 +102,6 @@ class Rest:
             return _json(200, self._archive.answer(query, now_ns))
         except Refusal as refusal:
             return _bare(_HTTP_STATUS.get(refusal.code, 200), refusal.text, refusal.code)
-
-    def _pairs(self, query: Mapping[str, str], now_ns: int) -> list[Json]:
-        kind = query.get("market")
-        if kind not in (None, "spot", "perp"):
-            raise Refusal(1005, f"market must be spot or perp, got {kind!r}")
-        return [
-            {
-                "product_id": product_id,
-                "ticker_id": market.product.ticker_id,
-                "base": market.product.symbol,
-                "quote": "USDT0",
-            }
-            for product_id, market in self._engine.markets.items()
-            if kind in (None, market.product.kind.value)
-        ]
-
-    def _orderbook(self, query: Mapping[str, str], now_ns: int) -> Json:
-        market = self._by_ticker(query.get("ticker_id"))
-        text = query.get("depth", str(MAX_DEPTH))
-        if not (text.isascii() and text.isdigit()) or int(text) < 1:
-            raise Refusal(1005, f"depth must be a positive number, got {text!r}")
-        depth = min(int(text), MAX_DEPTH)
-        bids, asks = market.book.bids.depth(depth), market.book.asks.depth(depth)
-        return {
-            "product_id": market.product.product_id,
-            "ticker_id": market.product.ticker_id,
-            "bids": [(as_float(price), as_float(qty)) for price, qty in bids],
-            "asks": [(as_float(price), as_float(qty)) for price, qty in asks],
-            "timestamp": now_ns // 10**6,
-        }
-
-    def _by_ticker(self, ticker_id: str | None) -> Market:
-        for market in self._engine.markets.values():
-            if market.product.ticker_id == ticker_id:
-                return market
-        raise Refusal(2015, f"there is no market with the ticker_id {ticker_id!r}; /v2/pairs lists them")
-
-
-def _asset(product: Product) -> Json:
-    quote = product.kind is Kind.QUOTE
-    return {
-        "product_id": product.product_id,
-        "ticker_id": None if quote else product.ticker_id,
-        "market_type": None if quote else product.kind.value,
-        "name": product.name,
-        "symbol": product.symbol,
-        "maker_fee": None if quote else as_float(product.maker_fee_rate),
-        "taker_fee": None if quote else as_float(product.taker_fee_rate),
-        "can_withdraw": not product.is_perp,
-        "can_deposit": not product.is_perp,
-    }
 
 
 def _json(status: int, body: object) -> HttpAnswer:

@@ -344,7 +344,6 @@ class TestRest:
             ("GET", "/v1/execute", {}, 404),
             ("DELETE", "/v1/query", {}, 404),
             ("GET", "/archive/v1", {}, 405),
-            ("GET", "/archive/v2/tickers", {}, 400),
             ("POST", "/trigger/v1/execute", {}, 200),
             ("GET", "/", {}, 404),
             ("GET", "/nothing", {}, 404),

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nadows.messages.answers import PerpBalance, SpotBalance
+from nadows.messages import archive_history as history
+from nadows.messages.archive_history import BalanceBase
 from nadows.messages.executes import Order
 from nadows.messages.wire import (
     FOREIGN,
@@ -34,7 +35,6 @@ __all__ = [
     "ArchiveError",
     "ArchiveQuery",
     "ArchivedOrder",
-    "BalanceBase",
     "BalancePair",
     "Candlestick",
     "Candlesticks",
@@ -161,6 +161,13 @@ ArchiveQuery = (
     | PerpPricesQuery
     | OraclePriceQuery
     | SubaccountsQuery
+    | history.EventsQuery
+    | history.InterestAndFundingQuery
+    | history.SignaturesQuery
+    | history.LinkedSignerRateLimitQuery
+    | history.MarketSnapshotsQuery
+    | history.BacklogQuery
+    | history.QuotePriceQuery
 )
 
 # --------------------------------------------------------------------------------- answers
@@ -206,19 +213,6 @@ class MatchTx(WireStruct, frozen=True):
     submission_idx: StrInt
     timestamp: StrInt
     """Seconds."""
-
-
-class BalanceBase(WireStruct, frozen=True):
-    """What was traded: one of the two is there."""
-
-    perp: PerpBalance | UnsetType = UNSET
-    spot: SpotBalance | UnsetType = UNSET
-
-    @property
-    def product_id(self) -> int | None:
-        """The product that was traded, the only place where a match names it."""
-        held = self.spot if self.perp is UNSET else self.perp
-        return None if held is UNSET else held.product_id
 
 
 class BalancePair(WireStruct, frozen=True):
@@ -402,6 +396,13 @@ _EXCHANGES: Final[dict[str, tuple[type[ArchiveQuery], Any]]] = {
     "perp_prices": (PerpPricesQuery, dict[ProductId, PerpPrice]),
     "oracle_price": (OraclePriceQuery, OraclePrices),
     "subaccounts": (SubaccountsQuery, Subaccounts),
+    "events": (history.EventsQuery, history.AccountEvents),
+    "interest_and_funding": (history.InterestAndFundingQuery, history.InterestAndFunding),
+    "signatures": (history.SignaturesQuery, history.OrderSignatures),
+    "linked_signer_rate_limit": (history.LinkedSignerRateLimitQuery, history.LinkedSignerRateLimit),
+    "market_snapshots": (history.MarketSnapshotsQuery, history.MarketSnapshots),
+    "backlog": (history.BacklogQuery, history.Backlog),
+    "quote_price": (history.QuotePriceQuery, history.QuotePrice),
 }
 ARCHIVE_QUERIES: Final[dict[str, type[ArchiveQuery]]] = {name: pair[0] for name, pair in _EXCHANGES.items()}
 """The envelope's key to the type of what is inside."""

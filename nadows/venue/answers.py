@@ -18,6 +18,8 @@ from nadows.venue.products import PRODUCTS, QUOTE_ID, Kind, Product
 
 __all__ = [
     "Json",
+    "archived_balance",
+    "archived_product",
     "as_float",
     "levels",
     "order_object",
@@ -174,6 +176,22 @@ def perp_balance(engine: Engine, product_id: int, amount: int, v_quote: int) -> 
         "v_quote_balance": str(v_quote),
         "last_cumulative_funding_x18": str(funding),
     }
+
+
+def archived_balance(engine: Engine, product: Product, amount: int, v_quote: int) -> Json:
+    """Describe what was held of a product, under its kind, as the archive does."""
+    product_id = product.product_id
+    if product.is_perp:
+        held = perp_balance(engine, product_id, amount, v_quote)
+        return {"perp": {"product_id": product_id, "balance": held}}
+    return {"spot": {"product_id": product_id, "balance": {"amount": str(amount)}}}
+
+
+def archived_product(engine: Engine, product: Product) -> Json:
+    """Describe a product as it is now, under its kind, as the archive does."""
+    if product.is_perp:
+        return {"perp": _perp_product(engine, product)}
+    return {"spot": _spot_product(engine, product)}
 
 
 def _health(health: Health) -> Json:

@@ -10,13 +10,21 @@ from collections import deque
 from collections.abc import Iterator
 from heapq import merge
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from nadows.venue.ledger import Booking
+from nadows.venue.ledger import Account, Booking
 from nadows.venue.orders import LiveOrder
 from nadows.venue.products import Product
 
-__all__ = ["DEFAULT_CAPACITY", "Archive", "FilledOrder", "Match", "MatchSide"]
+__all__ = [
+    "DEFAULT_CAPACITY",
+    "Archive",
+    "BalanceChange",
+    "FilledOrder",
+    "FundingPayment",
+    "Match",
+    "MatchSide",
+]
 
 DEFAULT_CAPACITY: Final = 100_000
 """Matches of users that are kept; about 1.5 kB each."""
@@ -52,6 +60,35 @@ class Match(NamedTuple):
         return self.taker, self.maker
 
 
+class BalanceChange(NamedTuple):
+    """One balance before and after a transaction that is no match: a deposit, a transfer, a liquidation."""
+
+    submission_idx: int
+    ts: int
+    kind: str
+    """As `events` spells it, for example ``deposit_collateral``."""
+    account: Account
+    product: Product
+    pre: tuple[int, int]
+    """Amount and virtual quote, x18."""
+    post: tuple[int, int]
+    tx: dict[str, Any]
+    """What the transaction said, plain JSON; the same for all its changes."""
+
+
+class FundingPayment(NamedTuple):
+    """What one position received (negative: paid) at one funding; x18."""
+
+    submission_idx: int
+    ts: int
+    account: Account
+    product: Product
+    amount: int
+    position: int
+    rate: int
+    oracle: int
+
+
 class FilledOrder:
     """An order with at least one match: its first and last one, and sums over all of them; x18."""
 
@@ -82,6 +119,10 @@ class Archive:
         self._house: deque[Match] = deque(maxlen=_HOUSE_CAPACITY)
         self._by_subaccount: dict[str, deque[Match]] = {}
         self._orders: dict[str, FilledOrder] = {}
+        self.changes: deque[BalanceChange] = deque(maxlen=capacity)
+        """Changes of users' balances but by matches and funding, newest last."""
+        self.payments: deque[FundingPayment] = deque(maxlen=capacity)
+        """Funding of users' positions, newest last."""
 
     def record(self, match: Match) -> None:
         """Keep a match."""

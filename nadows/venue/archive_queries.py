@@ -7,35 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from nadows.errors import UsageError
 from nadows.messages import archive as ask
-from nadows.messages.wire import UnsetType
 from nadows.signing import parse_address, parse_bytes32
 from nadows.venue import answers
 from nadows.venue.answers import Json
 from nadows.venue.archive import Archive, FilledOrder, Match, MatchSide
-from nadows.venue.authority import parse_sender
+from nadows.venue.archive_accounts import AccountQueries
+from nadows.venue.archive_reading import MAX_LIMIT, given, page_size, subaccounts, transaction
+from nadows.venue.archive_statistics import Statistics
 from nadows.venue.candles import GRANULARITIES
 from nadows.venue.engine import Engine
 from nadows.venue.market import Market
-from nadows.venue.orders import LiveOrder
-from nadows.venue.products import PRODUCTS, Product
+from nadows.venue.products import PRODUCTS, QUOTE_ID, Product
 from nadows.venue.refusal import Refusal
 
-__all__ = ["MAX_LIMIT", "ArchiveQueries"]
-
-MAX_LIMIT: Final = 500
-_DEFAULT_LIMIT: Final = 100
+__all__ = ["ArchiveQueries"]
 
 
 class ArchiveQueries:
-    """Reads the archive's store."""
+    """Reads the archive's store.
+
+    Attributes:
+        statistics: What `market_snapshots` is answered from; the owner has it sampled.
+    """
 
     def __init__(self, engine: Engine, archive: Archive) -> None:
         self._engine = engine
         self._archive = archive
+        self.statistics = Statistics(engine)
         self._answers: dict[type[Any], Callable[[Any, int], object]] = {
             ask.MatchesQuery: self._matches,
             ask.OrderHistoryQuery: self._orders,
@@ -46,6 +48,8 @@ class ArchiveQueries:
             ask.PerpPricesQuery: self._perp_prices,
             ask.OraclePriceQuery: self._oracle_price,
             ask.SubaccountsQuery: self._subaccounts,
+            **AccountQueries(engine, archive).answers,
+            **self.statistics.answers,
         }
 
     def answer(self, query: ask.ArchiveQuery, now_ns: int) -> object:
@@ -57,12 +61,12 @@ class ArchiveQueries:
         return self._answers[type(query)](query, now_ns // 10**9)
 
     def _matches(self, query: ask.MatchesQuery, now_s: int) -> Json:
-        wanted = _subaccounts(query.subaccounts)
-        products, idx, max_time = _given(query.product_ids), _given(query.idx), _given(query.max_time)
+        wanted = subaccounts(query.subaccounts)
+        products, idx, max_time = given(query.product_ids), given(query.idx), given(query.max_time)
         rows: list[Json] = []
         txs: dict[int, Json] = {}
-        limit = _limit(query.limit)
-        if _given(query.isolated) is True:
+        limit = page_size(query.limit)
+        if given(query.isolated) is True:
             return {"matches": [], "txs": []}
         for match in self._archive.matches(wanted):
             if idx is not None and match.submission_idx > idx:
@@ -76,7 +80,7 @@ class ArchiveQueries:
                     if len(rows) == limit:
                         return {"matches": rows, "txs": list(txs.values())}
                     rows.append(self._match(match, side))
-                    txs[match.submission_idx] = _transaction(match)
+                    txs[match.submission_idx] = transaction(match)
         return {"matches": rows, "txs": list(txs.values())}
 
     def _match(self, match: Match, side: MatchSide) -> Json:
@@ -106,18 +110,18 @@ class ArchiveQueries:
         }
 
     def _balances(self, product: Product, amount: int, quote: int) -> Json:
+        base = answers.archived_balance(self._engine, product, amount, quote)
         if product.is_perp:
-            held = answers.perp_balance(self._engine, product.product_id, amount, quote)
-            return {"base": {"perp": {"product_id": product.product_id, "balance": held}}, "quote": None}
-        return {"base": _spot(product.product_id, amount), "quote": _spot(0, quote)}
+            return {"base": base, "quote": None}
+        return {"base": base, "quote": answers.archived_balance(self._engine, PRODUCTS[QUOTE_ID], quote, 0)}
 
     def _orders(self, query: ask.OrderHistoryQuery, now_s: int) -> Json:
-        digests = _given(query.digests)
+        digests = given(query.digests)
         if digests is not None:
             return {"orders": self._orders_by_digest(query, digests)}
-        wanted, products = _subaccounts(query.subaccounts), _given(query.product_ids)
-        idx, max_time = _given(query.idx), _given(query.max_time)
-        if _given(query.isolated) is True or _given(query.trigger_types):
+        wanted, products = subaccounts(query.subaccounts), given(query.product_ids)
+        idx, max_time = given(query.idx), given(query.max_time)
+        if given(query.isolated) is True or given(query.trigger_types):
             return {"orders": []}
         found = (
             record
@@ -127,10 +131,10 @@ class ArchiveQueries:
             and (idx is None or record.first.submission_idx <= idx)
             and (idx is not None or max_time is None or record.first.ts // 10**9 <= max_time)
         )
-        return {"orders": [self._filled_order(record) for record in islice(found, _limit(query.limit))]}
+        return {"orders": [self._filled_order(record) for record in islice(found, page_size(query.limit))]}
 
     def _orders_by_digest(self, query: ask.OrderHistoryQuery, digests: tuple[str, ...]) -> list[Json]:
-        if _given(query.subaccounts) or _given(query.product_ids):
+        if given(query.subaccounts) or given(query.product_ids):
             raise Refusal(3000, "digests and subaccounts are exclusive")
         if len(digests) > MAX_LIMIT:
             raise Refusal(3001, f"at most {MAX_LIMIT} digests may be asked for, got {len(digests)}")
@@ -175,7 +179,7 @@ class ArchiveQueries:
         market = self._market(query.product_id)
         if query.granularity not in GRANULARITIES:
             raise Refusal(3003, f"granularity must be one of {', '.join(map(str, GRANULARITIES))}")
-        bars = market.candles.history(query.granularity, _given(query.max_time), _limit(query.limit))
+        bars = market.candles.history(query.granularity, given(query.max_time), page_size(query.limit))
         return {
             "candlesticks": [
                 {
@@ -231,12 +235,12 @@ class ArchiveQueries:
         return {"prices": prices}
 
     def _subaccounts(self, query: ask.SubaccountsQuery, now_s: int) -> Json:
-        address = _given(query.address)
+        address = given(query.address)
         try:
             wanted = None if address is None else "0x" + parse_address(address).hex()
         except UsageError as error:
             raise Refusal(1005, str(error)) from None
-        start = int(_given(query.start) or 0)
+        start = int(given(query.start) or 0)
         rows = [
             {
                 "id": str(number),
@@ -249,7 +253,7 @@ class ArchiveQueries:
             for number, account in enumerate(self._engine.ledger.accounts.values())
             if number >= start and wanted in (None, account.address)
         ]
-        return {"subaccounts": rows[: _limit(query.limit)]}
+        return {"subaccounts": rows[: page_size(query.limit)]}
 
     def _market(self, product_id: int) -> Market:
         market = self._engine.markets.get(product_id)
@@ -262,44 +266,3 @@ class ArchiveQueries:
         if not market.product.is_perp:
             raise Refusal(2061, f"{market.product.symbol} is not a perpetual")
         return market
-
-
-def _spot(product_id: int, amount: int) -> Json:
-    return {"spot": {"product_id": product_id, "balance": {"amount": str(amount)}}}
-
-
-def _transaction(match: Match) -> Json:
-    return {
-        "tx": {
-            "match_orders": {
-                "product_id": match.product.product_id,
-                "amm": True,
-                "taker": _settled(match.taker.order),
-                "maker": _settled(match.maker.order),
-            }
-        },
-        "submission_idx": str(match.submission_idx),
-        "timestamp": str(match.ts // 10**9),
-    }
-
-
-def _settled(order: LiveOrder) -> Json:
-    # Nonce and expiration are plain numbers here, and only here (protocol.md 6.1).
-    plain = {"expiration": order.expiration, "nonce": order.nonce}
-    return {"order": answers.signed_order(order) | plain, "signature": order.signature}
-
-
-def _given(value: Any) -> Any:
-    """Read an optional member: missing and ``null`` mean the same."""
-    return None if isinstance(value, UnsetType) else value
-
-
-def _limit(value: Any) -> int:
-    """Bring a limit into what the archive gives at most."""
-    given = _given(value)
-    return _DEFAULT_LIMIT if given is None else max(1, min(MAX_LIMIT, int(given)))
-
-
-def _subaccounts(value: Any) -> list[str] | None:
-    given = _given(value)
-    return None if given is None else [parse_sender(text).hex for text in given]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from nadows.units import mul_x18
-
 __all__ = ["GRANULARITIES", "Bar", "Candles"]
 
 GRANULARITIES: Final = (60, 300, 900, 3600, 7200, 14400, 86400, 604800, 2419200)
@@ -36,9 +34,8 @@ class Candles:
     def __init__(self) -> None:
         self._bars: dict[int, deque[Bar]] = {g: deque(maxlen=_HISTORY) for g in GRANULARITIES}
 
-    def add(self, now_s: int, price: int, qty: int, submission_idx: int) -> None:
-        """Count one trade in the bars that are forming, starting new ones where it is time."""
-        value = mul_x18(price, qty)
+    def add(self, now_s: int, price: int, qty: int, value: int, submission_idx: int) -> None:
+        """Count one trade, worth *value*, in the forming bars, starting new ones where it is time."""
         for granularity, bars in self._bars.items():
             start = now_s - now_s % granularity
             if not bars or bars[-1].start != start:

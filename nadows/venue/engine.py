@@ -7,12 +7,12 @@ Events of one match leave in the order trade, fill (both sides), order_update (b
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
 
 from nadows.signing import OrderType
 from nadows.venue import event_frames, fees
-from nadows.venue.archive import Archive, Match, MatchSide
+from nadows.venue.archive import Archive, BalanceChange, Match, MatchSide
 from nadows.venue.candles import GRANULARITIES
 from nadows.venue.expiry import Expiry
 from nadows.venue.feed import Feed, Topic
@@ -21,11 +21,21 @@ from nadows.venue.market import Market
 from nadows.venue.orders import LiveOrder
 from nadows.venue.products import PRODUCTS, QUOTE_ID, Product, tradable
 from nadows.venue.refusal import Refusal
+from nadows.venue.signers import LinkedSigners
 from nadows.venue.switches import Switches
 
-__all__ = ["FIRST_SUBMISSION_IDX", "Engine"]
+__all__ = ["FIRST_SUBMISSION_IDX", "Engine", "Move"]
 
 FIRST_SUBMISSION_IDX: Final = 1_000_000
+
+
+class Move(NamedTuple):
+    """What a transaction does to one balance: amount, and for a perpetual its virtual quote; signed x18."""
+
+    account: Account
+    product_id: int
+    amount: int
+    v_quote: int = 0
 
 
 class Engine:
@@ -49,6 +59,7 @@ class Engine:
         self.orders: dict[str, LiveOrder] = {}
         """Open orders of users by digest; the house's are only in the book."""
         self.expiry = Expiry()
+        self.signers = LinkedSigners()
         self.ts = now_ns
         """Instant of the newest transaction, ns."""
         self.submission_idx = FIRST_SUBMISSION_IDX
@@ -64,9 +75,35 @@ class Engine:
         """Create the account with paper money in it."""
         account = self.ledger.open(subaccount)
         account.created_s = now_ns // 10**9
-        balance = self.ledger.deposit(account, QUOTE_ID, amount)
-        self._tell_balance(self.stamp(now_ns), account, QUOTE_ID, balance, 0, "deposit_collateral")
+        self.ledger.let_in(QUOTE_ID, amount)
+        tx = {"sender": subaccount, "product_id": QUOTE_ID, "amount": str(amount)}
+        self.transact("deposit_collateral", [Move(account, QUOTE_ID, amount)], tx, now_ns)
         return account
+
+    def transact(self, kind: str, moves: Iterable[Move], tx: dict[str, Any], now_ns: int) -> int:
+        """Change balances by something other than a match, all in one transaction, and tell of it.
+
+        Args:
+            kind: Why, as `position_change` and `events` spell it.
+            moves: What changes; the caller sees to it that money is conserved.
+            tx: What the transaction said, for the archive.
+            now_ns: The venue's clock.
+
+        Returns:
+            The transaction's instant, ns.
+        """
+        ts = self.stamp(now_ns)
+        self.submission_idx += 1
+        for account, product_id, amount, v_quote in moves:
+            product = PRODUCTS[product_id]
+            pre = account.balance(product)
+            self.ledger.move(account, product, amount, v_quote)
+            post = account.balance(product)
+            if not account.house:
+                change = BalanceChange(self.submission_idx, ts, kind, account, product, pre, post, {kind: tx})
+                self.archive.changes.append(change)
+            self._tell_balance(ts, account, product_id, *post, kind)
+        return ts
 
     def house_order(
         self, account: Account, product: Product, price: int, amount: int, order_type: OrderType
@@ -225,7 +262,10 @@ class Engine:
         ]
         self.archive.record(Match(self.submission_idx, ts, product, sides[0], sides[1]))
         market.last_price = price
-        market.candles.add(ts // 10**9, price, qty, self.submission_idx)
+        market.trades += 1
+        market.traded += qty
+        market.traded_value += value
+        market.candles.add(ts // 10**9, price, qty, value, self.submission_idx)
         if not maker.leaves:
             self._forget(maker)
 

@@ -149,9 +149,8 @@ class Exchange:
         self._queries = Queries(self.engine, authority, executes, domain)
         self._gateway = Gateway(executes, self._queries, limits, options.switches, self._deliver)
         self._subscriptions = Subscriptions(self.engine, authority, domain, self._close)
-        self._rest = Rest(
-            self._queries, ArchiveQueries(self.engine, archive), RestV2(self.engine, archive), limits
-        )
+        self._archive = ArchiveQueries(self.engine, archive)
+        self._rest = Rest(self._queries, self._archive, RestV2(self.engine, archive), limits)
         self._http_answers: list[tuple[int, HttpAnswer]] = []
         self._http: set[int] = set()
         self._closings: list[Closing] = []
@@ -169,7 +168,7 @@ class Exchange:
             _Timer(options.switches.all_bbo_ms * _MS, self._publish_all_bbo, now_ns),
             _Timer(500 * _MS, self._sample_history, now_ns),
             _Timer(FUNDING_RATE_INTERVAL_NS, lambda now: publish_rates(self.engine, now), now_ns),
-            _Timer(FUNDING_INTERVAL_NS, lambda now: pay_funding(self.engine, now), now_ns),
+            _Timer(FUNDING_INTERVAL_NS, self._each_hour, now_ns),
         ]
         self._timers.sort(key=_due)
 
@@ -328,6 +327,10 @@ class Exchange:
             tops = ((number, market.top()) for number, market in self.engine.markets.items())
             rows = [(number, top.bid_price, top.ask_price) for number, top in tops]
             self._feed.publish(event_frames.all_bbo(now_ns // _MS, rows), audience)
+
+    def _each_hour(self, now_ns: int) -> None:
+        pay_funding(self.engine, now_ns)
+        self._archive.statistics.sample(now_ns // 10**9)
 
     def _sample_history(self, now_ns: int) -> None:
         self._queries.history.sample(now_ns // _MS, self.engine.markets.values())

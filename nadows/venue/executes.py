@@ -159,8 +159,9 @@ class Executes:
         account, _ = self._authority.check(sender, digest, request.signature, now_ns)
         if request.tx.nonce != self.tx_nonce(sender.address):
             raise Refusal(2022, f"The nonce must be {self.tx_nonce(sender.address)}.")
+        linked = signer.address if int(signer.address, 16) else None
+        self._engine.signers.link(account, linked, now_ns // 10**9)
         self._tx_nonces[sender.address] = request.tx.nonce + 1
-        account.linked_signer = signer.address if int(signer.address, 16) else None
         return None
 
     # Parts of the above.
@@ -204,6 +205,7 @@ class Executes:
             builder_rate=appendix.builder_fee_rate,
             client_id=_given(request.id),
             signature=request.signature,
+            signer=order_signer,
             placed_at_s=now_ns // 10**9,
         )
         candidate = Candidate(order, appendix, market, _given(request.spot_leverage), freed)

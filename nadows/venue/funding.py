@@ -10,6 +10,7 @@ from typing import Final
 
 from nadows.units import ONE_X18, mul_x18
 from nadows.venue import event_frames
+from nadows.venue.archive import FundingPayment
 from nadows.venue.engine import Engine
 from nadows.venue.feed import Topic
 from nadows.venue.market import Market
@@ -40,19 +41,40 @@ def publish_rates(engine: Engine, now_ns: int) -> None:
 def pay_funding(engine: Engine, now_ns: int) -> None:
     """Let an hour's share of the rate change hands in every perpetual, and tell of it."""
     ts = engine.stamp(now_ns)
+    engine.submission_idx += 1
     ledger = engine.ledger
     for market in _perps(engine):
         product_id = market.product.product_id
         per_unit = mul_x18(engine.oracle[product_id], market.funding_rate) // _PER_DAY
         paid = ledger.pay_funding(market.product, per_unit)
+        engine.archive.payments += [
+            FundingPayment(
+                engine.submission_idx,
+                ts,
+                account,
+                market.product,
+                -due,
+                amount,
+                market.funding_rate // _PER_DAY,
+                engine.oracle[product_id],
+            )
+            for account, amount, due in paid
+            if not account.house
+        ]
         audience = engine.feed.audience(Topic("funding_payment", product_id))
         if audience is not None:
             stamp, dt = str(ts // 10**6), "3600000"
             if engine.switches.funding_as_strings:
                 stamp, dt = f'"{ts}"', '"3600"'
+            by_longs = sum(due for _, amount, due in paid if amount > 0)
             interest = ledger.open_interest.get(product_id, 0)
             frame = event_frames.funding_payment(
-                stamp, product_id, paid, interest, ledger.funding[product_id], dt
+                stamp,
+                product_id,
+                by_longs,
+                interest,
+                ledger.funding[product_id],
+                dt,
             )
             engine.feed.publish(frame, audience)
 

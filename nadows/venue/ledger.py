@@ -74,12 +74,24 @@ class Health(NamedTuple):
 class Account:
     """One subaccount. ``house`` accounts quote for the venue itself and are not checked for health."""
 
-    __slots__ = ("address", "created_s", "house", "linked_signer", "orders", "perps", "spots", "subaccount")
+    __slots__ = (
+        "address",
+        "created_s",
+        "house",
+        "linked_signer",
+        "orders",
+        "parent",
+        "perps",
+        "spots",
+        "subaccount",
+    )
 
-    def __init__(self, subaccount: str, *, house: bool = False) -> None:
+    def __init__(self, subaccount: str, *, house: bool = False, parent: Account | None = None) -> None:
         self.subaccount = subaccount
         self.address = subaccount[:42]
         self.house = house
+        self.parent = parent
+        """Whose margin an isolated subaccount holds; ``None`` for all others."""
         self.linked_signer: str | None = None
         self.created_s = 0
         """Unix seconds."""
@@ -87,6 +99,11 @@ class Account:
         self.perps: dict[int, Position] = {}
         self.orders: dict[int, dict[str, LiveOrder]] = {}
         """Open orders by product, then by digest, oldest first."""
+
+    @property
+    def shown(self) -> str:
+        """The subaccount under which its events are told: an isolated one's are told under its parent's."""
+        return self.subaccount if self.parent is None else self.parent.subaccount
 
     def balance(self, product: Product) -> tuple[int, int]:
         """Return (amount, virtual quote) held in *product*; spot has no virtual quote."""
@@ -127,11 +144,23 @@ class Ledger:
         account = self.accounts[subaccount] = Account(subaccount, house=house)
         return account
 
+    def let_in(self, product_id: int, amount: int) -> None:
+        """Note tokens that come from outside (negative: leave); `move` says whose they are."""
+        self.deposited[product_id] = self.deposited.get(product_id, 0) + amount
+
     def deposit(self, account: Account, product_id: int, amount: int) -> int:
         """Add tokens from outside; returns the new balance."""
-        account.spots[product_id] = account.spots.get(product_id, 0) + amount
-        self.deposited[product_id] = self.deposited.get(product_id, 0) + amount
+        self.let_in(product_id, amount)
+        self.move(account, PRODUCTS[product_id], amount, 0)
         return account.spots[product_id]
+
+    def move(self, account: Account, product: Product, amount: int, v_quote: int) -> None:
+        """Change one balance; *v_quote* is for perpetuals only, and is where their quote goes."""
+        if product.is_perp:
+            self.book(account, product, amount, v_quote, 0)
+        else:
+            held = account.spots.get(product.product_id, 0)
+            account.spots[product.product_id] = held + amount
 
     def book(self, account: Account, product: Product, base: int, quote: int, fee: int) -> Booking:
         """Settle one side of a match.
@@ -176,25 +205,24 @@ class Ledger:
             pnl,
         )
 
-    def pay_funding(self, product: Product, per_unit: int) -> int:
+    def pay_funding(self, product: Product, per_unit: int) -> list[tuple[Account, int, int]]:
         """Let longs pay shorts *per_unit* quote per unit of base (x18; negative the other way).
 
         Returns:
-            What the longs paid in all. Remainders of rounding go to the venue, so that nothing is lost.
+            Whose position, its amount, and what it paid (negative: received). Remainders of rounding go to
+            the venue, so that nothing is lost.
         """
         product_id = product.product_id
         self.funding[product_id] = self.funding.get(product_id, 0) + per_unit
-        paid = residue = 0
+        paid: list[tuple[Account, int, int]] = []
         for account in self.accounts.values():
             position = account.perps.get(product_id)
             if position is None or not position.amount:
                 continue
             due = -mul_x18(-position.amount, per_unit)
             position.v_quote -= due
-            residue += due
-            if position.amount > 0:
-                paid += due
-        self.fees[product_id] = self.fees.get(product_id, 0) + residue
+            paid.append((account, position.amount, due))
+        self.fees[product_id] = self.fees.get(product_id, 0) + sum(due for _, _, due in paid)
         return paid
 
     def health(

@@ -47,6 +47,9 @@ class Market:
         changed_ns: The last change of the book: what a snapshot is as of.
         last_price: Price of the newest trade, x18; the start price before the first.
         funding_rate: Current 24 h rate, x18.
+        trades: How many there were.
+        traded: Their sizes together, x18.
+        traded_value: Their values together, x18.
     """
 
     def __init__(self, product: Product, now_ns: int) -> None:
@@ -57,6 +60,7 @@ class Market:
         self.changed_ns = now_ns
         self.last_price = product.start_price
         self.funding_rate = 0
+        self.trades = self.traded = self.traded_value = 0
         self._told = self.top()
         self._first_ns: int | None = None
         self._last_max_ns = 0

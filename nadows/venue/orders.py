@@ -33,6 +33,7 @@ class LiveOrder(Order):
         builder_rate: Builder fee in units of 0.1 basis points.
         client_id: The client's own number, if any.
         signature: As received.
+        signer: Address of who signed it; the account's own, or its linked signer's.
         placed_at_s: When it arrived, Unix seconds.
         base_filled: Signed base traded so far.
         quote_filled: Signed quote traded so far, net of fees.
@@ -57,6 +58,7 @@ class LiveOrder(Order):
         "qty",
         "quote_filled",
         "signature",
+        "signer",
     )
 
     def __init__(
@@ -74,6 +76,7 @@ class LiveOrder(Order):
         builder_rate: int = 0,
         client_id: int | None = None,
         signature: str = _NO_SIGNATURE,
+        signer: str | None = None,
         placed_at_s: int = 0,
     ) -> None:
         super().__init__(account, amount > 0, price, abs(amount))
@@ -88,6 +91,7 @@ class LiveOrder(Order):
         self.builder_rate = builder_rate
         self.client_id = client_id
         self.signature = signature
+        self.signer = account.address if signer is None else signer
         self.placed_at_s = placed_at_s
         self.base_filled = 0
         self.quote_filled = 0

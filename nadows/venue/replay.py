@@ -18,6 +18,7 @@ import msgspec
 from nadows.errors import CaptureError, MalformedFrame
 from nadows.messages.events import BestBidOffer, BookDepth, Trade
 from nadows.messages.streams import decode_stream
+from nadows.units import mul_x18
 from nadows.venue.engine import Engine
 from nadows.venue.feed import Topic
 from nadows.venue.ledger import Account
@@ -174,7 +175,8 @@ class ReplayMarket:
             self._apply(event.bids, event.asks, event.max_timestamp)
         elif isinstance(event, Trade):
             self._market.last_price = event.price
-            self._market.candles.add(event.timestamp // 10**9, event.price, event.taker_qty, 0)
+            value = mul_x18(event.price, event.taker_qty)
+            self._market.candles.add(event.timestamp // 10**9, event.price, event.taker_qty, value, 0)
         topic = Topic(str(event.__struct_config__.tag), self.product_id)
         audience = self._engine.feed.audience(topic)
         if audience is not None:

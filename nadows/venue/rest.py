@@ -5,6 +5,7 @@ Everything under ``/gateway`` is the same as without it. Source: protocol.md 1, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -27,6 +28,15 @@ GATEWAY_PATHS: Final = {"/v1/query": "GET POST", "/v1/execute": "POST", "/v1/edg
 
 _ENCODER: Final = msgspec.json.Encoder()
 _HTTP_STATUS: Final = {1000: 429}
+
+_NOT_SIMULATED: Final = re.compile(
+    rb'\s*\{\s*"(account_snapshots|cash_incentives|direct_deposit_address|edge_candlesticks|'
+    rb"edge_market_snapshots|fast_withdrawal_signature|funding_rate_history|ink_airdrop|leaderboard\w*|"
+    rb"liquidation_feed|list_social_accounts|maker_statistics|nado_\w*points|nlp_snapshots|portfolio|"
+    rb"positions|private_alpha_choice|product_snapshots|products|ratelimit|referral_code|"
+    rb'revoke_social_account|rewards|social_connect|summary|tx_hashes)"'
+)
+"""Questions that the real archive knows (the official SDKs ask them) and this one does not answer."""
 
 
 class HttpRequest(NamedTuple):
@@ -96,6 +106,9 @@ class Rest:
         try:
             query = decode_archive_request(request.body)
         except UnreadableRequest as error:
+            known = _NOT_SIMULATED.match(request.body)
+            if known is not None:
+                return _bare(200, f"{known[1].decode()} is not simulated", 4001)
             return _bare(400, error.text, 1005)
         try:
             self._limits.spend_archive(query, request.address, now_ns)

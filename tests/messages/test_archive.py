@@ -77,6 +77,72 @@ def test_broken_requests(frame: bytes | str) -> None:
                 ]
             },
         ),
+        (
+            m.EventsQuery(subaccounts=("0xaa",), limit=m.EventsLimit(raw=1)),
+            {
+                "events": [
+                    {
+                        "subaccount": "0xaa",
+                        "product_id": 0,
+                        "submission_idx": "1",
+                        "event_type": "deposit_collateral",
+                        "product": {"spot": {}},
+                        "pre_balance": {"spot": {"product_id": 0, "balance": {"amount": "0"}}},
+                        "post_balance": {"spot": {"product_id": 0, "balance": {"amount": "5"}}},
+                        "net_interest_unrealized": "0",
+                        "net_interest_cumulative": "0",
+                        "net_funding_unrealized": "0",
+                        "net_funding_cumulative": "0",
+                        "net_entry_unrealized": "0",
+                        "net_entry_cumulative": "0",
+                        "quote_volume_cumulative": "0",
+                        "isolated": False,
+                    }
+                ],
+                "txs": [{"tx": {"deposit_collateral": {}}, "submission_idx": "1", "timestamp": "7"}],
+            },
+        ),
+        (
+            m.InterestAndFundingQuery(subaccount="0xaa", product_ids=(2,), limit=10),
+            {
+                "interest_payments": [],
+                "funding_payments": [
+                    {
+                        "product_id": 2,
+                        "idx": "1",
+                        "timestamp": "7",
+                        "amount": "-5",
+                        "balance_amount": "6",
+                        "rate_x18": "8",
+                        "oracle_price_x18": "9",
+                    }
+                ],
+                "next_idx": "0",
+            },
+        ),
+        (
+            m.SignaturesQuery(digests=("0xaa",)),
+            {"signatures": [{"digest": "0xaa", "signature": "0xbb", "signer": "0xcc", "is_linked": False}]},
+        ),
+        (
+            m.LinkedSignerRateLimitQuery(subaccount="0xaa"),
+            {"remaining_tx": "50", "total_tx_limit": "50", "wait_time": 0, "signer": "0xcc"},
+        ),
+        (
+            m.MarketSnapshotsQuery(interval=m.SnapshotInterval(count=1, granularity=3600)),
+            {"snapshots": []},
+        ),
+        (
+            m.BacklogQuery(),
+            {
+                "total_txs": "5",
+                "total_submissions": "5",
+                "backlog_size": "0",
+                "updated_at": "7",
+                "backlog_eta_in_seconds": None,
+            },
+        ),
+        (m.QuotePriceQuery(), {"price_x18": "1"}),
     ],
     ids=lambda value: type(value).__name__,
 )

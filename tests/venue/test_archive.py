@@ -351,7 +351,7 @@ def test_candles_keep_every_granularity() -> None:
     candles = Candles()
     assert candles.forming(60) is None
 
-    candles.add(1000, 5, 1, 7)
+    candles.add(1000, 5, 1, 5, 7)
 
     assert [1000 - 1000 % g for g in GRANULARITIES] == [
         bar.start for g in GRANULARITIES if (bar := candles.forming(g)) is not None

@@ -173,7 +173,7 @@ class TestFunding:
 
         paid = ledger.pay_funding(ETH_PERP, ONE_X18 // 3)
 
-        assert 1 == paid
+        assert [(accounts[0], 1, 1), (accounts[1], -1, 0)] == paid
         assert [-1, 0, 1] == [
             accounts[0].perps[ETH].v_quote,
             accounts[1].perps[ETH].v_quote,

@@ -14,13 +14,16 @@ from nadows.venue.engine import Engine
 from nadows.venue.ledger import Account, Health
 from nadows.venue.market import Market
 from nadows.venue.orders import LiveOrder
-from nadows.venue.products import PRODUCTS, QUOTE_ID, Kind, Product
+from nadows.venue.products import FEE_TIERS, PRODUCTS, QUOTE_ID, Product
 
 __all__ = [
+    "WITHDRAW_FEE",
     "Json",
     "archived_balance",
     "archived_product",
     "as_float",
+    "fee_rates",
+    "isolated_position",
     "levels",
     "order_object",
     "product_lists",
@@ -37,6 +40,9 @@ _ORDER_TYPES: Final = {
     OrderType.FOK: "fok",
     OrderType.POST_ONLY: "post_only",
 }
+
+WITHDRAW_FEE: Final = ONE_X18
+"""What a withdrawal of USDT0 costs."""
 
 _NO_HEALTH: Final = {"assets": "0", "liabilities": "0", "health": "0"}
 
@@ -110,7 +116,7 @@ def symbol_object(market: Market) -> Json:
         "long_weight_maintenance_x18": str(product.long_weight_maintenance),
         "max_open_interest_x18": None if cap is None else str(cap),
         "trading_status": market.status.value,
-        "isolated_only": False,
+        "isolated_only": market.isolated_only,
     }
 
 
@@ -160,6 +166,22 @@ def subaccount_info(engine: Engine, subaccount: str, account: Account | None) ->
     }
 
 
+def isolated_position(engine: Engine, account: Account, product: Product) -> Json:
+    """Describe an isolated subaccount: its margin, its position, and what both add to its health."""
+    quote = PRODUCTS[QUOTE_ID]
+    contributions = engine.ledger.contributions
+    return {
+        "subaccount": account.subaccount,
+        "quote_balance": {"product_id": QUOTE_ID, "balance": balance(engine, account, quote)},
+        "base_balance": {"product_id": product.product_id, "balance": balance(engine, account, product)},
+        "quote_product": _spot_product(engine, quote),
+        "base_product": _perp_product(engine, product),
+        "healths": [_health(health) for health in engine.ledger.healths(account)],
+        "quote_healths": [str(value) for value in contributions(account, quote)],
+        "base_healths": [str(value) for value in contributions(account, product)],
+    }
+
+
 def balance(engine: Engine, account: Account, product: Product) -> Json:
     """Describe what an account holds of a product."""
     amount, v_quote = account.balance(product)
@@ -205,7 +227,6 @@ def _health(health: Health) -> Json:
 def _product(engine: Engine, product: Product) -> Json:
     price = str(engine.oracle[product.product_id])
     short_initial, short_maintenance = (product.weight(-1, maintenance=flag) for flag in (False, True))
-    quote = product.kind is Kind.QUOTE
     return {
         "product_id": product.product_id,
         "oracle_price_x18": price,
@@ -217,9 +238,9 @@ def _product(engine: Engine, product: Product) -> Json:
             "price_x18": price,
         },
         "book_info": {
-            # The quote has no market; ones rather than zeros, as clients divide by them.
-            "size_increment": "1" if quote else str(product.size_increment),
-            "price_increment_x18": "1" if quote else str(product.price_increment),
+            # Where there is no market ones rather than zeros, as clients divide by them.
+            "size_increment": str(product.size_increment or 1),
+            "price_increment_x18": str(product.price_increment or 1),
             "min_size": str(product.min_size),
             "collected_fees": str(engine.ledger.fees.get(product.product_id, 0)),
         },
@@ -251,14 +272,14 @@ def _perp_product(engine: Engine, product: Product) -> Json:
     }
 
 
-def fee_rates() -> Json:
-    """Describe the fees of the only tier; lists are indexed by product id."""
+def fee_rates(tier: int) -> Json:
+    """Describe the fees of a tier; lists are indexed by product id."""
     size = max(PRODUCTS) + 1
     taker, maker, withdraw = ["0"] * size, ["0"] * size, ["0"] * size
     for product_id, product in PRODUCTS.items():
-        taker[product_id] = str(product.taker_fee_rate)
-        maker[product_id] = str(product.maker_fee_rate)
-    withdraw[QUOTE_ID] = str(ONE_X18)
+        if product.has_market:
+            maker[product_id], taker[product_id] = map(str, FEE_TIERS[tier])
+    withdraw[QUOTE_ID] = str(WITHDRAW_FEE)
     return {
         "taker_fee_rates_x18": taker,
         "maker_fee_rates_x18": maker,
@@ -266,5 +287,5 @@ def fee_rates() -> Json:
         "health_check_sequencer_fee": str(ONE_X18 // 10),
         "taker_sequencer_fee": "0",
         "withdraw_sequencer_fees": withdraw,
-        "fee_tier": 0,
+        "fee_tier": tier,
     }

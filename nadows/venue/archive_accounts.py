@@ -213,11 +213,11 @@ def _sides(side: MatchSide) -> Iterator[_Event]:
     kind = "match_orders"
     if order.product.is_perp:
         pre, post = (booking.pre_amount, booking.pre_quote), (booking.post_amount, booking.post_quote)
-        yield _Event(order.account, order.product, kind, pre, post, booking.entry)
+        yield _Event(order.holder, order.product, kind, pre, post, booking.entry)
     else:
-        yield _Event(order.account, order.product, kind, (booking.pre_amount, 0), (booking.post_amount, 0), 0)
+        yield _Event(order.holder, order.product, kind, (booking.pre_amount, 0), (booking.post_amount, 0), 0)
         quote = PRODUCTS[QUOTE_ID]
-        yield _Event(order.account, quote, kind, (booking.pre_quote, 0), (booking.post_quote, 0), 0)
+        yield _Event(order.holder, quote, kind, (booking.pre_quote, 0), (booking.post_quote, 0), 0)
 
 
 def _tx(transacted: Match | BalanceChange) -> Json:

@@ -21,6 +21,7 @@ from nadows.venue.archive_statistics import Statistics
 from nadows.venue.candles import GRANULARITIES
 from nadows.venue.engine import Engine
 from nadows.venue.market import Market
+from nadows.venue.orders import LiveOrder
 from nadows.venue.products import PRODUCTS, QUOTE_ID, Product
 from nadows.venue.refusal import Refusal
 
@@ -66,8 +67,7 @@ class ArchiveQueries:
         rows: list[Json] = []
         txs: dict[int, Json] = {}
         limit = page_size(query.limit)
-        if given(query.isolated) is True:
-            return {"matches": [], "txs": []}
+        isolated = given(query.isolated)
         for match in self._archive.matches(wanted):
             if idx is not None and match.submission_idx > idx:
                 continue
@@ -76,7 +76,9 @@ class ArchiveQueries:
             if products is not None and match.product.product_id not in products:
                 continue
             for side in match.sides:
-                if wanted is None or side.order.account.subaccount in wanted:
+                if (wanted is None or side.order.account.subaccount in wanted) and (
+                    isolated in (None, side.order.is_isolated)
+                ):
                     if len(rows) == limit:
                         return {"matches": rows, "txs": list(txs.values())}
                     rows.append(self._match(match, side))
@@ -100,13 +102,13 @@ class ArchiveQueries:
             "net_entry_unrealized": str(booking.entry),
             "net_entry_cumulative": str(booking.entry),
             "submission_idx": str(match.submission_idx),
-            "isolated": False,
+            "isolated": side.order.is_isolated,
             "is_taker": side.is_taker,
             "closed_amount": str(booking.closed_amount),
             "realized_pnl": str(booking.realized_pnl),
             "builder_fee": str(side.builder_fee),
             "closed_net_entry": str(booking.closed_entry),
-            "margin": None,
+            "margin": str(side.order.margin) if side.order.is_isolated else None,
         }
 
     def _balances(self, product: Product, amount: int, quote: int) -> Json:
@@ -121,13 +123,14 @@ class ArchiveQueries:
             return {"orders": self._orders_by_digest(query, digests)}
         wanted, products = subaccounts(query.subaccounts), given(query.product_ids)
         idx, max_time = given(query.idx), given(query.max_time)
-        if given(query.isolated) is True or given(query.trigger_types):
-            return {"orders": []}
+        isolated, triggers = given(query.isolated), given(query.trigger_types)
         found = (
             record
             for record in self._archive.orders()
             if (wanted is None or record.side.order.account.subaccount in wanted)
             and (products is None or record.side.order.product.product_id in products)
+            and isolated in (None, record.side.order.is_isolated)
+            and (triggers is None or _trigger_type(record.side.order) in triggers)
             and (idx is None or record.first.submission_idx <= idx)
             and (idx is not None or max_time is None or record.first.ts // 10**9 <= max_time)
         )
@@ -163,7 +166,7 @@ class ArchiveQueries:
             "expiration": str(order.expiration),
             "nonce": str(order.nonce),
             "appendix": str(order.appendix),
-            "isolated": False,
+            "isolated": order.is_isolated,
             "closed_amount": str(record.closed_amount),
             "realized_pnl": str(record.realized_pnl),
             "builder_fee": str(record.builder_fee),
@@ -248,7 +251,7 @@ class ArchiveQueries:
                 "address": account.address,
                 "subaccount_name": bytes.fromhex(account.subaccount[42:]).rstrip(b"\0").decode("latin-1"),
                 "created_at": str(account.created_s),
-                "isolated": False,
+                "isolated": account.parent is not None,
             }
             for number, account in enumerate(self._engine.ledger.accounts.values())
             if number >= start and wanted in (None, account.address)
@@ -266,3 +269,8 @@ class ArchiveQueries:
         if not market.product.is_perp:
             raise Refusal(2061, f"{market.product.symbol} is not a perpetual")
         return market
+
+
+def _trigger_type(order: LiveOrder) -> str:
+    """Name an order's trigger as the filter of `orders` does."""
+    return ("none", "price_trigger", "time_trigger", "time_trigger")[order.appendix >> 12 & 3]

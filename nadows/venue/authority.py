@@ -17,6 +17,7 @@ from nadows.signing import (
     recover,
 )
 from nadows.venue.engine import Engine
+from nadows.venue.isolated import is_isolated_name
 from nadows.venue.ledger import Account
 from nadows.venue.refusal import Refusal
 
@@ -50,6 +51,7 @@ class Authority:
         # Digests that were accepted, in buckets by the second of their receive time. Once that has passed
         # the receive window refuses the same bytes, so the buckets before it can go.
         self._seen: dict[int, set[str]] = {}
+        self._tx_nonces: dict[str, int] = {}
 
     def signer(self, digest: bytes, signature: str) -> str:
         """Return the address that signed.
@@ -82,12 +84,24 @@ class Authority:
                 "The provided signature does not match with the sender's or the linked signer's. "
                 f"Signature digest: 0x{digest.hex()}",
             )
-        return account or self._engine.fund(sender.hex, now_ns, self._paper_money), signer
+        return account or self._open(sender, now_ns), signer
 
     def account(self, sender: Subaccount, now_ns: int) -> Account:
         """Return the account, funding it if it is new, for a request that needs no signature."""
-        account = self._engine.ledger.account(sender.hex)
-        return account or self._engine.fund(sender.hex, now_ns, self._paper_money)
+        return self._engine.ledger.account(sender.hex) or self._open(sender, now_ns)
+
+    def _open(self, sender: Subaccount, now_ns: int) -> Account:
+        if is_isolated_name(sender.hex):
+            raise Refusal(2024, "There is no such isolated subaccount, and nobody can open one by its name.")
+        return self._engine.fund(sender.hex, now_ns, self._paper_money)
+
+    def tx_nonce(self, address: str) -> int:
+        """Return the counter that the address's next withdrawal, transfer or the like must carry."""
+        return self._tx_nonces.get(address, 0)
+
+    def count_tx(self, address: str) -> None:
+        """Count such a request as done."""
+        self._tx_nonces[address] = self.tx_nonce(address) + 1
 
     def check_nonce(self, nonce: int, now_ns: int) -> None:
         """Refuse a receive time that has passed (2011) or lies too far ahead (2012)."""

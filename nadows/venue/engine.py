@@ -19,7 +19,7 @@ from nadows.venue.feed import Feed, Topic
 from nadows.venue.ledger import Account, Ledger
 from nadows.venue.market import Market
 from nadows.venue.orders import LiveOrder
-from nadows.venue.products import PRODUCTS, QUOTE_ID, Product, tradable
+from nadows.venue.products import FEE_TIERS, PRODUCTS, QUOTE_ID, Product, tradable
 from nadows.venue.refusal import Refusal
 from nadows.venue.signers import LinkedSigners
 from nadows.venue.switches import Switches
@@ -65,6 +65,8 @@ class Engine:
         self.submission_idx = FIRST_SUBMISSION_IDX
         self.after_user: Callable[[Market, int], None] | None = None
         self._house_orders = 0
+        # Isolated subaccounts that may have nothing left to hold margin for, since the transaction began.
+        self._idle: dict[Account, None] = {}
 
     def stamp(self, now_ns: int) -> int:
         """Begin a transaction: return its instant, later than that of the one before."""
@@ -80,14 +82,17 @@ class Engine:
         self.transact("deposit_collateral", [Move(account, QUOTE_ID, amount)], tx, now_ns)
         return account
 
-    def transact(self, kind: str, moves: Iterable[Move], tx: dict[str, Any], now_ns: int) -> int:
+    def transact(
+        self, kind: str, moves: Iterable[Move], tx: dict[str, Any], now_ns: int, *, reason: str | None = None
+    ) -> int:
         """Change balances by something other than a match, all in one transaction, and tell of it.
 
         Args:
-            kind: Why, as `position_change` and `events` spell it.
+            kind: Why, as `events` spells it.
             moves: What changes; the caller sees to it that money is conserved.
             tx: What the transaction said, for the archive.
             now_ns: The venue's clock.
+            reason: Why, as `position_change` spells it; *kind* by default.
 
         Returns:
             The transaction's instant, ns.
@@ -102,8 +107,49 @@ class Engine:
             if not account.house:
                 change = BalanceChange(self.submission_idx, ts, kind, account, product, pre, post, {kind: tx})
                 self.archive.changes.append(change)
-            self._tell_balance(ts, account, product_id, *post, kind)
+            self._tell_balance(ts, account, product_id, *post, reason or kind)
         return ts
+
+    def isolate(self, parent: Account, child: Account, product: Product, margin: int, now_ns: int) -> None:
+        """Put margin into an isolated subaccount, entering it in the books if it is new."""
+        product_id = product.product_id
+        if product_id not in parent.isolated:
+            child.created_s = now_ns // 10**9
+            parent.isolated[product_id] = self.ledger.accounts[child.subaccount] = child
+        if not margin:
+            return
+        tx = {"sender": parent.subaccount, "product_id": product_id, "amount": str(margin)}
+        moves = [Move(parent, QUOTE_ID, -margin), Move(child, QUOTE_ID, margin)]
+        self.transact("create_isolated_subaccount", moves, tx, now_ns, reason="transfer_quote")
+
+    def release_idle(self, now_ns: int) -> None:
+        """Close the isolated subaccounts that hold no position and back no order any more.
+
+        What they have goes to their parents.
+        """
+        idle, self._idle = self._idle, {}
+        for child in idle:
+            parent = child.parent
+            if parent is None or child.subaccount not in self.ledger.accounts:
+                continue
+            held = any(position.amount for position in child.perps.values())
+            backed = (order for orders in parent.orders.values() for order in orders.values())
+            if held or any(child.orders.values()) or any(order.holder is child for order in backed):
+                continue
+            self.ledger.settle(child)
+            quote = child.spots[QUOTE_ID]
+            # Isolated margin is all that its position can lose.
+            returned = quote + self.ledger.claim_insurance(-quote)
+            moves = [Move(child, QUOTE_ID, -quote), Move(parent, QUOTE_ID, returned)]
+            tx = {"subaccount": child.subaccount, "amount": str(quote)}
+            self.transact("close_isolated_subaccount", moves, tx, now_ns, reason="transfer_quote")
+            del self.ledger.accounts[child.subaccount]
+            parent.isolated = {number: each for number, each in parent.isolated.items() if each is not child}
+
+    def watch_idle(self, account: Account) -> None:
+        """Have `release_idle` look at an account, if it is an isolated one."""
+        if account.parent is not None:
+            self._idle[account] = None
 
     def house_order(
         self, account: Account, product: Product, price: int, amount: int, order_type: OrderType
@@ -140,6 +186,8 @@ class Engine:
             self._tell_update(ts, order, 0, "cancelled")
         if met or rests:
             self._finish(market, ts)
+        if self._idle:
+            self.release_idle(now_ns)
         if met and self.after_user is not None and not order.account.house:
             self.after_user(market, now_ns)
         if order.order_type is OrderType.IOC and not traded:
@@ -169,6 +217,8 @@ class Engine:
             market.book.remove(order)
             self._forget(order)
             self._tell_update(ts, order, 0, "cancelled")
+        if self._idle:
+            self.release_idle(now_ns)
         for market in markets.values():
             self._finish(market, ts)
             if self.after_user is not None:
@@ -214,7 +264,7 @@ class Engine:
 
         Initial health must not be negative afterwards, unless the fill improves it.
         """
-        account, product_id = maker.account, maker.product.product_id
+        account, product_id = maker.holder, maker.product.product_id
         if account.house:
             return True
         before = self.ledger.health(account, product_id=product_id, base=base, quote=quote)
@@ -242,10 +292,10 @@ class Engine:
         moved: dict[Account, tuple[int, int]] = {}
         for maker in market.book.facing(order.is_bid, order.price):
             qty = min(maker.leaves, wanted)
-            base, quote = moved.get(maker.account, (0, 0))
+            base, quote = moved.get(maker.holder, (0, 0))
             if maker.account is order.account or not self._can_pay(maker, qty, base, quote):
                 continue
-            moved[maker.account] = (base + maker.sign * qty, quote + maker.quote_change(qty, maker.price))
+            moved[maker.holder] = (base + maker.sign * qty, quote + maker.quote_change(qty, maker.price))
             wanted -= qty
             if not wanted:
                 return True
@@ -287,14 +337,14 @@ class Engine:
         product = order.product
         return fees.taker_fee(
             value,
-            product.taker_fee_rate,
+            FEE_TIERS[order.account.fee_tier][1],
             order.is_bid,
             matched=order.matched_quote,
             min_size=product.min_size,
         )
 
     def _maker_fee(self, order: LiveOrder, value: int) -> int:
-        return fees.maker_fee(value, order.product.maker_fee_rate, order.is_bid)
+        return fees.maker_fee(value, FEE_TIERS[order.account.fee_tier][0], order.is_bid)
 
     def _book(
         self, order: LiveOrder, qty: int, price: int, fee: int, value: int, *, is_taker: bool
@@ -302,7 +352,9 @@ class Engine:
         """Move the money of one side and count it in the order's totals."""
         builder_fee = fees.builder_fee(value, order.builder_rate)
         base, quote = order.sign * qty, order.quote_change(qty, price)
-        booking = self.ledger.book(order.account, order.product, base, quote, fee + builder_fee)
+        booking = self.ledger.book(order.holder, order.product, base, quote, fee + builder_fee)
+        if order.holder is not order.account or order.holder.parent is not None:
+            self._idle[order.holder] = None
         order.matched_quote += value
         order.base_filled += base
         order.quote_filled += booking.quote
@@ -325,6 +377,7 @@ class Engine:
         if self.orders.pop(order.digest, None) is not None:
             del order.account.orders[order.product.product_id][order.digest]
             self.expiry.discard(order)
+            self.watch_idle(order.holder)
 
     def _finish(self, market: Market, ts: int) -> None:
         """End a transaction that changed the book of *market*: tell of a new top."""
@@ -392,7 +445,7 @@ class Engine:
         self.feed.publish(frame, audience)
 
     def _tell_position(self, ts: int, side: MatchSide) -> None:
-        account, product, booking = side.order.account, side.order.product, side.booking
+        account, product, booking = side.order.holder, side.order.product, side.booking
         v_quote = booking.post_quote if product.is_perp else 0
         self._tell_balance(ts, account, product.product_id, booking.post_amount, v_quote, "match_orders")
         if not product.is_perp:
@@ -401,9 +454,12 @@ class Engine:
     def _tell_balance(
         self, ts: int, account: Account, product_id: int, amount: int, v_quote: int, reason: str
     ) -> None:
-        audience = self.feed.audience(*_account_topics("position_change", product_id, account.subaccount))
+        audience = self.feed.audience(*_account_topics("position_change", product_id, account.shown))
         if audience is not None:
-            frame = event_frames.position_change(ts, product_id, account.subaccount, amount, v_quote, reason)
+            isolated = account.parent is not None
+            frame = event_frames.position_change(
+                ts, product_id, account.shown, amount, v_quote, reason, isolated=isolated
+            )
             self.feed.publish(frame, audience)
 
     def _tell_candles(self, market: Market) -> None:

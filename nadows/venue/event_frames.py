@@ -19,6 +19,7 @@ __all__ = [
     "funding_payment",
     "funding_rate",
     "latest_candlestick",
+    "liquidation",
     "order_update",
     "position_change",
     "trade",
@@ -82,12 +83,21 @@ def order_update(
 
 
 def position_change(
-    ts: int, product_id: int, subaccount: str, amount: int, v_quote: int, reason: str
+    ts: int, product_id: int, subaccount: str, amount: int, v_quote: int, reason: str, *, isolated: bool
 ) -> bytes:
     """A new balance."""
+    told = "true" if isolated else "false"
     return (
         f'{{"type":"position_change","timestamp":"{ts}","product_id":{product_id},"subaccount":"{subaccount}",'
-        f'"isolated":false,"amount":"{amount}","v_quote_amount":"{v_quote}","reason":"{reason}"}}'
+        f'"isolated":{told},"amount":"{amount}","v_quote_amount":"{v_quote}","reason":"{reason}"}}'
+    ).encode()
+
+
+def liquidation(ts: int, product_id: int, liquidator: str, liquidatee: str, amount: int, price: int) -> bytes:
+    """A liquidation; *amount* is positive when a long position was taken over."""
+    return (
+        f'{{"type":"liquidation","timestamp":"{ts}","product_ids":[{product_id}],"liquidator":"{liquidator}",'
+        f'"liquidatee":"{liquidatee}","amount":"{amount}","price":"{price}"}}'
     ).encode()
 
 

@@ -32,18 +32,24 @@ from nadows.venue.archive_queries import ArchiveQueries
 from nadows.venue.authority import Authority
 from nadows.venue.engine import Engine
 from nadows.venue.executes import Executes
+from nadows.venue.executes_funds import FundExecutes
 from nadows.venue.feed import Feed, Topic
 from nadows.venue.flow import Flow, FlowPreset, StandingQuotes
 from nadows.venue.funding import FUNDING_INTERVAL_S, pay_funding, publish_rates
 from nadows.venue.gateway import Answer, Gateway, Line
-from nadows.venue.ledger import PAPER_MONEY
+from nadows.venue.ledger import INSURANCE, PAPER_MONEY
 from nadows.venue.limits import Limits
+from nadows.venue.liquidation import Liquidation
+from nadows.venue.market import TradingStatus
+from nadows.venue.products import FEE_TIERS
 from nadows.venue.queries import Queries
+from nadows.venue.queries_accounts import AccountQueries
 from nadows.venue.replay import Recording, ReplayMarket
 from nadows.venue.rest import GATEWAY_PATHS, HttpAnswer, HttpRequest, Rest, query_as_json
 from nadows.venue.rest_v2 import RestV2
 from nadows.venue.subscriptions import Subscriptions
 from nadows.venue.switches import Switches
+from nadows.venue.treasury import Treasury
 
 __all__ = ["Closing", "ConnectionKind", "Exchange", "ExchangeOptions"]
 
@@ -144,9 +150,14 @@ class Exchange:
         self.engine = Engine(self._feed, archive, options.switches, now_ns)
         domain = Domain(options.chain_id, options.endpoint)
         authority = Authority(self.engine, options.paper_money)
-        executes = Executes(self.engine, authority, domain, options.builders)
+        self.treasury = Treasury(self.engine)
+        self.liquidation = Liquidation(self.engine)
+        self.engine.ledger.insure(INSURANCE)
+        funds = FundExecutes(self.engine, authority, domain, self.treasury, self.liquidation)
+        executes = Executes(self.engine, authority, domain, options.builders, funds)
         limits = Limits(enabled=options.limits)
-        self._queries = Queries(self.engine, authority, executes, domain)
+        accounts = AccountQueries(self.engine, authority, self.treasury, options.builders)
+        self._queries = Queries(self.engine, authority, accounts, domain)
         self._gateway = Gateway(executes, self._queries, limits, options.switches, self._deliver)
         self._subscriptions = Subscriptions(self.engine, authority, domain, self._close)
         self._archive = ArchiveQueries(self.engine, archive)
@@ -170,6 +181,9 @@ class Exchange:
             _Timer(FUNDING_RATE_INTERVAL_NS, lambda now: publish_rates(self.engine, now), now_ns),
             _Timer(FUNDING_INTERVAL_NS, self._each_hour, now_ns),
         ]
+        if options.switches.liquidation_sweep_ms:
+            sweep_ns = options.switches.liquidation_sweep_ms * _MS
+            self._timers.append(_Timer(sweep_ns, self.liquidation.sweep, now_ns))
         self._timers.sort(key=_due)
 
     @property
@@ -180,6 +194,28 @@ class Exchange:
     def set_active(self, active: bool) -> None:
         """Accept executes, or refuse them all as under maintenance (2068)."""
         self._queries.active = active
+
+    def set_fee_tier(self, subaccount: str, tier: int) -> None:
+        """Charge an account the fees of a tier, 0 being the usual one.
+
+        Raises:
+            KeyError: If there is no such account.
+            IndexError: If there is no such tier.
+        """
+        account = self.engine.ledger.accounts[subaccount]
+        account.fee_tier = range(len(FEE_TIERS))[tier]
+
+    def set_trading_status(self, product_id: int, status: TradingStatus) -> None:
+        """Decide which orders a market takes.
+
+        Raises:
+            KeyError: If there is no such market.
+        """
+        self.engine.markets[product_id].status = status
+
+    def pay_funding(self) -> None:
+        """Pay funding now, besides the hourly payments."""
+        pay_funding(self.engine, self._now_ns)
 
     # Time.
 

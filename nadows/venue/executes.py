@@ -16,10 +16,8 @@ from nadows.messages.executes import (
     CancelOrdersTx,
     CancelProductOrders,
     Execute,
-    LinkSigner,
     PlaceOrder,
     PlaceOrders,
-    execute_type,
 )
 from nadows.messages.wire import UnsetType
 from nadows.signing import (
@@ -29,15 +27,17 @@ from nadows.signing import (
     OrderType,
     hash_cancellation,
     hash_cancellation_products,
-    hash_link_signer,
     hash_order,
     parse_bytes32,
 )
 from nadows.venue.answers import order_object
 from nadows.venue.authority import Authority, parse_sender
 from nadows.venue.engine import Engine
+from nadows.venue.executes_funds import FundExecutes
+from nadows.venue.isolated import isolated_account
 from nadows.venue.ledger import Account
 from nadows.venue.orders import LiveOrder
+from nadows.venue.products import Product
 from nadows.venue.refusal import Refusal
 from nadows.venue.rules import Candidate, admit
 
@@ -53,21 +53,25 @@ class Executes:
     """Everything that changes the state of the venue by request."""
 
     def __init__(
-        self, engine: Engine, authority: Authority, domain: Domain, builders: frozenset[int]
+        self,
+        engine: Engine,
+        authority: Authority,
+        domain: Domain,
+        builders: frozenset[int],
+        funds: FundExecutes,
     ) -> None:
         self._engine = engine
         self._authority = authority
         self._domain = domain
         self._builders = builders
         self._switches = engine.switches
-        self._tx_nonces: dict[str, int] = {}
         self._actions: dict[type[Any], Callable[[Any, int], object]] = {
             PlaceOrder: self._place_order,
             PlaceOrders: self._place_orders,
             CancelOrders: self._cancel_orders,
             CancelProductOrders: self._cancel_product_orders,
             CancelAndPlace: self._cancel_and_place,
-            LinkSigner: self._link_signer,
+            **funds.actions,
         }
 
     def execute(self, request: Execute, now_ns: int) -> object:
@@ -76,14 +80,7 @@ class Executes:
         Raises:
             Refusal: If it is refused; nothing has changed then, except as `Engine.place` says.
         """
-        action = self._actions.get(type(request))
-        if action is None:
-            raise Refusal(4001, f"{execute_type(request)} is not simulated yet.")
-        return action(request, now_ns)
-
-    def tx_nonce(self, address: str) -> int:
-        """Return the counter that the address's next `link_signer` must carry."""
-        return self._tx_nonces.get(address, 0)
+        return self._actions[type(request)](request, now_ns)
 
     def _place_order(self, request: PlaceOrder, now_ns: int) -> object:
         candidate = self._candidate(request, now_ns)
@@ -151,19 +148,6 @@ class Executes:
         self._place(candidate, now_ns)
         return {"digest": candidate.order.digest}
 
-    def _link_signer(self, request: LinkSigner, now_ns: int) -> object:
-        sender, signer = parse_sender(request.tx.sender), parse_sender(request.tx.signer)
-        digest = self._domain.digest(_signed(hash_link_signer, sender, signer, request.tx.nonce))
-        # The linked signer may do this too: the contract admits it for LinkSigner, and the official SDK,
-        # once a signer is linked, has it sign everything, its own revocation included.
-        account, _ = self._authority.check(sender, digest, request.signature, now_ns)
-        if request.tx.nonce != self.tx_nonce(sender.address):
-            raise Refusal(2022, f"The nonce must be {self.tx_nonce(sender.address)}.")
-        linked = signer.address if int(signer.address, 16) else None
-        self._engine.signers.link(account, linked, now_ns // 10**9)
-        self._tx_nonces[sender.address] = request.tx.nonce + 1
-        return None
-
     # Parts of the above.
 
     def _candidate(
@@ -206,16 +190,39 @@ class Executes:
             client_id=_given(request.id),
             signature=request.signature,
             signer=order_signer,
+            holder=self._holder(account, appendix, market.product),
             placed_at_s=now_ns // 10**9,
         )
-        candidate = Candidate(order, appendix, market, _given(request.spot_leverage), freed)
+        candidate = Candidate(
+            order,
+            appendix,
+            market,
+            _given(request.spot_leverage),
+            freed,
+            may_borrow_margin=request.borrow_margin is not False,
+        )
         admit(candidate, self._engine, self._builders, now_ns)
         return candidate
 
+    def _holder(self, account: Account, appendix: Appendix, product: Product) -> Account:
+        """Return whose balances an order trades."""
+        if appendix.isolated and account.parent is None and product.is_perp:
+            return isolated_account(account, product, self._engine.ledger.accounts)
+        return account
+
     def _place(self, candidate: Candidate, now_ns: int) -> None:
-        order = candidate.order
+        order, engine = candidate.order, self._engine
         self._authority.remember(order.digest, order.nonce, now_ns)
-        self._engine.place(order, now_ns)
+        if order.holder is order.account:
+            engine.place(order, now_ns)
+            return
+        engine.isolate(order.account, order.holder, order.product, order.margin, now_ns)
+        try:
+            engine.place(order, now_ns)
+        except Refusal:
+            engine.watch_idle(order.holder)
+            engine.release_idle(now_ns)
+            raise
 
     def _refuse_crossing(self, candidate: Candidate, leaving: list[LiveOrder]) -> None:
         """Refuse a post-only replacement before the cancel, so that both happen or neither.

@@ -1,8 +1,9 @@
 """Accounts, balances and health: where the money is.
 
 Money is conserved to the last unit. For each perpetual the positions sum to zero, and their virtual
-quote plus the fees taken sums to zero; for each token the balances plus the fees taken sum to what was
-deposited. `Ledger.imbalance` says by how much this fails (tests hold it at nothing).
+quote plus the fees taken and what was settled sums to zero; for each token the balances, the fees taken
+and the insurance fund sum to what was deposited (and settled). `Ledger.imbalance` says by how much this
+fails (tests hold it at nothing).
 
 Health is the sum over products of balance times oracle price times weight, plus virtual quote.
 The real venue relaxes it for hedged spot/perp pairs; this one does not.
@@ -20,10 +21,14 @@ from nadows.venue.products import PRODUCTS, QUOTE_ID, Product
 if TYPE_CHECKING:
     from nadows.venue.orders import LiveOrder
 
-__all__ = ["PAPER_MONEY", "Account", "Booking", "Health", "Ledger", "Position"]
+__all__ = ["INSURANCE", "PAPER_MONEY", "Account", "Booking", "Health", "Ledger", "Position"]
 
 PAPER_MONEY: Final = 1_000_000 * ONE_X18
 """USDT0 that a wallet gets when it is first seen. No base tokens: a spot seller borrows, or buys first."""
+
+
+INSURANCE: Final = 500_000 * ONE_X18
+"""USDT0 in the insurance fund when the venue opens."""
 
 
 class Position:
@@ -77,7 +82,9 @@ class Account:
     __slots__ = (
         "address",
         "created_s",
+        "fee_tier",
         "house",
+        "isolated",
         "linked_signer",
         "orders",
         "parent",
@@ -90,8 +97,11 @@ class Account:
         self.subaccount = subaccount
         self.address = subaccount[:42]
         self.house = house
+        self.fee_tier = 0
         self.parent = parent
         """Whose margin an isolated subaccount holds; ``None`` for all others."""
+        self.isolated: dict[int, Account] = {}
+        """The isolated subaccounts that hold margin of this one, by product."""
         self.linked_signer: str | None = None
         self.created_s = 0
         """Unix seconds."""
@@ -104,6 +114,23 @@ class Account:
     def shown(self) -> str:
         """The subaccount under which its events are told: an isolated one's are told under its parent's."""
         return self.subaccount if self.parent is None else self.parent.subaccount
+
+    def copy(self) -> Account:
+        """Return an account with the same balances that belongs to no ledger."""
+        copy = Account(self.subaccount, parent=self.parent)
+        copy.spots = dict(self.spots)
+        for product_id, position in self.perps.items():
+            copy.suppose(PRODUCTS[product_id], position.amount, position.v_quote)
+        return copy
+
+    def suppose(self, product: Product, amount: int, v_quote: int) -> None:
+        """Change a balance of a copy; `Ledger.move` is for real ones."""
+        if product.is_perp:
+            position = self.perps.setdefault(product.product_id, Position())
+            position.amount += amount
+            position.v_quote += v_quote
+        else:
+            self.spots[product.product_id] = self.spots.get(product.product_id, 0) + amount
 
     def balance(self, product: Product) -> tuple[int, int]:
         """Return (amount, virtual quote) held in *product*; spot has no virtual quote."""
@@ -126,6 +153,10 @@ class Ledger:
         """Quote taken in fees, builder fees and funding rounding, by the product it was taken on."""
         self.open_interest: dict[int, int] = {}
         """Sum of the long positions, by perpetual."""
+        self.insurance = 0
+        """The fund that pays for what liquidated accounts cannot, USDT0."""
+        self.settled: dict[int, int] = {}
+        """Virtual quote that became USDT0 when positions were closed for good, by perpetual."""
         self.funding: dict[int, int] = {}
         """Funding paid so far by one unit of a long position, by perpetual, x18."""
 
@@ -133,15 +164,15 @@ class Ledger:
         """Return the account, or ``None`` for one that was never funded."""
         return self.accounts.get(subaccount)
 
-    def open(self, subaccount: str, *, house: bool = False) -> Account:
-        """Create an empty account.
+    def open(self, subaccount: str, *, house: bool = False, parent: Account | None = None) -> Account:
+        """Create an empty account; one with a *parent* is isolated.
 
         Raises:
             ValueError: If it exists.
         """
         if subaccount in self.accounts:
             raise ValueError(f"account {subaccount} exists already")
-        account = self.accounts[subaccount] = Account(subaccount, house=house)
+        account = self.accounts[subaccount] = Account(subaccount, house=house, parent=parent)
         return account
 
     def let_in(self, product_id: int, amount: int) -> None:
@@ -204,6 +235,28 @@ class Ledger:
             closed_entry,
             pnl,
         )
+
+    def insure(self, amount: int) -> None:
+        """Add USDT0 from outside to the insurance fund."""
+        self.let_in(QUOTE_ID, amount)
+        self.insurance += amount
+
+    def claim_insurance(self, debt: int) -> int:
+        """Take what the fund can pay of a *debt* (nothing of a negative one); returns how much that is."""
+        paid = max(0, min(debt, self.insurance))
+        self.insurance -= paid
+        return paid
+
+    def settle(self, account: Account) -> int:
+        """Turn the virtual quote of closed positions into USDT0, and forget them; returns how much it was."""
+        total = 0
+        for product_id, position in list(account.perps.items()):
+            if not position.amount:
+                self.settled[product_id] = self.settled.get(product_id, 0) + position.v_quote
+                total += position.v_quote
+                del account.perps[product_id]
+        account.spots[QUOTE_ID] += total
+        return total
 
     def pay_funding(self, product: Product, per_unit: int) -> list[tuple[Account, int, int]]:
         """Let longs pay shorts *per_unit* quote per unit of base (x18; negative the other way).
@@ -293,8 +346,10 @@ class Ledger:
             if product.is_perp:
                 positions = [a.perps[product_id] for a in self.accounts.values() if product_id in a.perps]
                 sums[f"{product.symbol} amount"] = sum(p.amount for p in positions)
-                sums[f"{product.symbol} quote"] = sum(p.v_quote for p in positions) + self.fees.get(
-                    product_id, 0
+                sums[f"{product.symbol} quote"] = (
+                    sum(p.v_quote for p in positions)
+                    + self.fees.get(product_id, 0)
+                    + self.settled.get(product_id, 0)
                 )
                 longs = sum(p.amount for p in positions if p.amount > 0)
                 sums[f"{product.symbol} open interest"] = longs - self.open_interest.get(product_id, 0)
@@ -302,7 +357,7 @@ class Ledger:
                 fees_on_spot += self.fees.get(product_id, 0)
                 held = sum(account.spots.get(product_id, 0) for account in self.accounts.values())
                 sums[product.symbol] = held - self.deposited.get(product_id, 0)
-        sums[PRODUCTS[QUOTE_ID].symbol] += fees_on_spot
+        sums[PRODUCTS[QUOTE_ID].symbol] += fees_on_spot + self.insurance - sum(self.settled.values())
         return {name: total for name, total in sums.items() if total}
 
 

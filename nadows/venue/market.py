@@ -18,6 +18,12 @@ class TradingStatus(StrEnum):
     """Whether orders are taken, as `symbols` spells it (protocol.md 5.5)."""
 
     LIVE = "live"
+    POST_ONLY = "post_only"
+    """Orders that rest and do not take."""
+    REDUCE_ONLY = "reduce_only"
+    """Reduce-only orders."""
+    SOFT_REDUCE_ONLY = "soft_reduce_only"
+    """Orders that reduce a position, whether they say so or not."""
     NOT_TRADABLE = "not_tradable"
 
 
@@ -44,6 +50,7 @@ class Market:
     """State of one market. Instants are ns on the engine's clock.
 
     Attributes:
+        isolated_only: Whether orders must bring margin of their own (2122).
         changed_ns: The last change of the book: what a snapshot is as of.
         last_price: Price of the newest trade, x18; the start price before the first.
         funding_rate: Current 24 h rate, x18.
@@ -55,6 +62,7 @@ class Market:
     def __init__(self, product: Product, now_ns: int) -> None:
         self.product = product
         self.status = TradingStatus.LIVE
+        self.isolated_only = False
         self.book: OrderBook[LiveOrder] = OrderBook()
         self.candles = Candles()
         self.changed_ns = now_ns

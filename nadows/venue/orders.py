@@ -10,10 +10,13 @@ from nadows.venue.ledger import Account
 from nadows.venue.matching import Order
 from nadows.venue.products import Product
 
-__all__ = ["NEVER_S", "LiveOrder"]
+__all__ = ["MARGIN_UNIT", "NEVER_S", "LiveOrder"]
 
 NEVER_S: Final = 2**32 - 1
 """The expiration that clients use for "never", seconds."""
+
+MARGIN_UNIT: Final = 10**12
+"""The appendix counts isolated margin in millionths of USDT0."""
 
 _NO_SIGNATURE: Final = "0x" + "00" * 65
 
@@ -22,7 +25,8 @@ class LiveOrder(Order):
     """One order, from its admission on; it stays as it is after it left the book.
 
     Attributes:
-        account: Whose order it is.
+        account: Whose order it is: who sent it, sees it and may cancel it.
+        holder: Whose balances it trades: the account's, or those of its isolated subaccount.
         product: What it trades.
         digest: Its identity, 0x and 64 hex digits.
         qty: Its original size, x18, absolute.
@@ -50,6 +54,7 @@ class LiveOrder(Order):
         "digest",
         "expiration",
         "fee",
+        "holder",
         "matched_quote",
         "nonce",
         "order_type",
@@ -77,10 +82,12 @@ class LiveOrder(Order):
         client_id: int | None = None,
         signature: str = _NO_SIGNATURE,
         signer: str | None = None,
+        holder: Account | None = None,
         placed_at_s: int = 0,
     ) -> None:
         super().__init__(account, amount > 0, price, abs(amount))
         self.account = account
+        self.holder = account if holder is None else holder
         self.product = product
         self.digest = digest
         self.qty = self.leaves
@@ -107,6 +114,16 @@ class LiveOrder(Order):
     def amount(self) -> int:
         """The size as signed: negative for a sell."""
         return self.qty if self.is_bid else -self.qty
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether it trades the balances of an isolated subaccount."""
+        return self.holder.parent is not None
+
+    @property
+    def margin(self) -> int:
+        """The isolated margin that it brings, x18; 0 for all other orders."""
+        return (self.appendix >> 64) * MARGIN_UNIT if self.appendix >> 8 & 1 else 0
 
     def quote_change(self, qty: int, price: int) -> int:
         """Return the quote received (negative: given) for trading *qty* at *price*, before fees."""

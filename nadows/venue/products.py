@@ -13,10 +13,26 @@ from typing import Final
 
 from nadows.units import ONE_X18, to_x18
 
-__all__ = ["PRODUCTS", "QUOTE_ID", "Kind", "Product", "tradable"]
+__all__ = ["FEE_TIERS", "NLP_ID", "PRODUCTS", "QUOTE_ID", "Kind", "Product", "tradable"]
 
 QUOTE_ID: Final = 0
 """USDT0: the money everything is priced in."""
+
+NLP_ID: Final = 11
+"""The liquidity pool's token."""
+
+FEE_TIERS: Final = tuple(
+    (to_x18(maker), to_x18(taker))
+    for maker, taker in (
+        ("0.0001", "0.00035"),
+        ("0.00008", "0.0003"),
+        ("0.00005", "0.00025"),
+        ("0.00002", "0.0002"),
+        ("0", "0.00018"),
+        ("-0.00003", "0.00015"),
+    )
+)
+"""Maker and taker rates by tier, x18. The first is the one seen live; the others are our choice."""
 
 
 class Kind(StrEnum):
@@ -25,6 +41,8 @@ class Kind(StrEnum):
     QUOTE = "quote"
     SPOT = "spot"
     PERP = "perp"
+    POOL = "pool"
+    """The liquidity pool's token: held and weighed like a spot product, but without a market."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +65,13 @@ class Product:
     start_price: int = ONE_X18
     token: str | None = None
     """Contract of a spot token, 0x and 40 hex digits; perps have none."""
+    decimals: int = 18
+    """Of the token: withdrawals count in its own units."""
+
+    @property
+    def has_market(self) -> bool:
+        """Whether there is an order book."""
+        return self.kind in (Kind.SPOT, Kind.PERP)
 
     @property
     def is_perp(self) -> bool:
@@ -76,6 +101,7 @@ def _traded(
     price: str,
     max_open_interest: str | None = None,
     token: str | None = None,
+    decimals: int = 18,
 ) -> Product:
     return Product(
         product_id=product_id,
@@ -85,14 +111,14 @@ def _traded(
         price_increment=to_x18(tick),
         size_increment=to_x18(step),
         min_size=to_x18("100"),
-        # The default tier seen live: maker 1 bp, taker 3.5 bp.
-        maker_fee_rate=to_x18("0.0001"),
-        taker_fee_rate=to_x18("0.00035"),
+        maker_fee_rate=FEE_TIERS[0][0],
+        taker_fee_rate=FEE_TIERS[0][1],
         long_weight_initial=to_x18(weights[0]),
         long_weight_maintenance=to_x18(weights[1]),
         max_open_interest=None if max_open_interest is None else to_x18(max_open_interest),
         start_price=to_x18(price),
         token=token,
+        decimals=decimals,
     )
 
 
@@ -106,10 +132,12 @@ _ROWS: Final = (
         name="USDT0",
         kind=Kind.QUOTE,
         token="0x60f50f902b2e91aef7d6c700eb22599e297fa86f",
+        decimals=6,
     ),
     _traded(
         1, "KBTC", "Kraken Bitcoin", _SPOT,
         tick="1", step="0.00005", weights=("0.9", "0.95"), price="95000", token=f"0x{1:040x}",
+        decimals=8,
     ),
     _traded(
         2, "BTC-PERP", "Bitcoin Perp", _PERP,
@@ -125,11 +153,20 @@ _ROWS: Final = (
     ),
     _traded(
         5, "USDC", "USD Coin", _SPOT,
-        tick="0.0001", step="0.1", weights=("0.95", "0.97"), price="1", token=f"0x{5:040x}",
+        tick="0.0001", step="0.1", weights=("0.95", "0.97"), price="1", token=f"0x{5:040x}", decimals=6,
     ),
     _traded(
         8, "SOL-PERP", "Solana Perp", _PERP,
         tick="0.01", step="0.01", weights=("0.95", "0.97"), price="150", max_open_interest="50000000",
+    ),
+    Product(
+        product_id=NLP_ID,
+        symbol="NLP",
+        name="Nado Liquidity Provider",
+        kind=Kind.POOL,
+        long_weight_initial=to_x18("0.8"),
+        long_weight_maintenance=to_x18("0.9"),
+        token=f"0x{11:040x}",
     ),
 )  # fmt: skip
 
@@ -138,5 +175,5 @@ PRODUCTS: Final[dict[int, Product]] = {row.product_id: row for row in _ROWS}
 
 
 def tradable() -> tuple[Product, ...]:
-    """Return the products that have an order book: all but the quote."""
-    return tuple(product for product in PRODUCTS.values() if product.kind is not Kind.QUOTE)
+    """Return the products that have an order book: all but the quote and the pool's token."""
+    return tuple(product for product in PRODUCTS.values() if product.has_market)

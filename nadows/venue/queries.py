@@ -13,15 +13,12 @@ from nadows.errors import UsageError
 from nadows.messages import queries as ask
 from nadows.messages.wire import UnsetType
 from nadows.signing import Domain, parse_address, parse_bytes32
-from nadows.units import ONE_X18
 from nadows.venue import answers
 from nadows.venue.answers import Json
 from nadows.venue.authority import Authority, parse_sender
 from nadows.venue.engine import Engine
-from nadows.venue.executes import Executes
-from nadows.venue.ledger import Account
 from nadows.venue.market import Market
-from nadows.venue.products import PRODUCTS, QUOTE_ID, Product
+from nadows.venue.queries_accounts import AccountQueries
 from nadows.venue.refusal import Refusal
 
 __all__ = ["MAX_DEPTH", "BboHistory", "Queries"]
@@ -29,10 +26,6 @@ __all__ = ["MAX_DEPTH", "BboHistory", "Queries"]
 MAX_DEPTH: Final = 100
 """Levels a side in `market_liquidity`."""
 
-_ZERO_ADDRESS: Final = "0x" + "00" * 20
-_MOST_STEPS: Final = 1 << 64
-"""More size steps than any account can pay for."""
-_INSURANCE: Final = 500_000 * ONE_X18
 _HEALTH_GROUPS: Final = {"health_groups": [[1, 2], [3, 4]]}
 
 _EDGE_TWINS: Final[dict[type[Any], type[Any]]] = {
@@ -78,12 +71,13 @@ class BboHistory:
 
 
 class Queries:
-    """Reads the engine; changes nothing, but for funding a wallet that asks for its balance."""
+    """Reads markets and orders, and has `AccountQueries` read accounts."""
 
-    def __init__(self, engine: Engine, authority: Authority, executes: Executes, domain: Domain) -> None:
+    def __init__(
+        self, engine: Engine, authority: Authority, accounts: AccountQueries, domain: Domain
+    ) -> None:
         self._engine = engine
         self._authority = authority
-        self._executes = executes
         self._chain_id, self._endpoint = domain.chain_id, domain.endpoint
         self.history = BboHistory()
         self.active = True
@@ -95,8 +89,6 @@ class Queries:
             ask.OrderQuery: self._order,
             ask.SubaccountOrdersQuery: self._subaccount_orders,
             ask.OrdersQuery: self._orders,
-            ask.SubaccountInfoQuery: self._subaccount_info,
-            ask.IsolatedPositionsQuery: self._isolated_positions,
             ask.MarketLiquidityQuery: self._market_liquidity,
             ask.MarketPriceQuery: self._market_price,
             ask.MarketPricesQuery: self._market_prices,
@@ -105,13 +97,10 @@ class Queries:
             ask.EdgeAllProductsQuery: self._edge_all_products,
             ask.SymbolsQuery: self._symbols,
             ask.CachedSymbolsQuery: self._symbols,
-            ask.FeeRatesQuery: self._fee_rates,
-            ask.MaxOrderSizeQuery: self._max_order_size,
-            ask.MaxWithdrawableQuery: self._max_withdrawable,
-            ask.LinkedSignerQuery: self._linked_signer,
             ask.HealthGroupsQuery: lambda query, now_ns: _HEALTH_GROUPS,
-            ask.InsuranceQuery: lambda query, now_ns: {"insurance": str(_INSURANCE)},
+            ask.InsuranceQuery: lambda query, now_ns: {"insurance": str(engine.ledger.insurance)},
             ask.CachedBboHistoryQuery: self._bbo_history,
+            **accounts.answers,
         }
 
     def answer(self, query: ask.Query, now_ns: int) -> object:
@@ -148,7 +137,7 @@ class Queries:
         except UsageError as error:
             raise Refusal(1005, str(error)) from None
         order_nonce = (now_ns // 10**6 + 90_000) << 20
-        return {"tx_nonce": str(self._executes.tx_nonce(address)), "order_nonce": str(order_nonce)}
+        return {"tx_nonce": str(self._authority.tx_nonce(address)), "order_nonce": str(order_nonce)}
 
     def _order(self, query: ask.OrderQuery, now_ns: int) -> Json:
         try:
@@ -180,22 +169,6 @@ class Queries:
             self.market(product_id)
             groups.append({"product_id": int(product_id), "orders": self._open_orders(sender, product_id)})
         return {"sender": sender, "product_orders": groups}
-
-    def _account(self, text: str, now_ns: int) -> tuple[str, Account | None]:
-        sender = parse_sender(text)
-        if self._engine.switches.funded_on_query:
-            return sender.hex, self._authority.account(sender, now_ns)
-        return sender.hex, self._engine.ledger.account(sender.hex)
-
-    def _subaccount_info(self, query: ask.SubaccountInfoQuery, now_ns: int) -> Json:
-        if _given(query.txns) or _flag(query.pre_state):
-            raise Refusal(4001, "subaccount_info with txns or pre_state is not simulated yet.")
-        subaccount, account = self._account(query.subaccount, now_ns)
-        return answers.subaccount_info(self._engine, subaccount, account)
-
-    def _isolated_positions(self, query: ask.IsolatedPositionsQuery, now_ns: int) -> Json:
-        _sender(query.subaccount)
-        return {"isolated_positions": []}
 
     def _market_liquidity(self, query: ask.MarketLiquidityQuery, now_ns: int) -> Json:
         market = self.market(query.product_id)
@@ -243,56 +216,6 @@ class Queries:
         ]
         return {"symbols": {market.product.symbol: answers.symbol_object(market) for market in chosen}}
 
-    def _fee_rates(self, query: ask.FeeRatesQuery, now_ns: int) -> Json:
-        _sender(query.sender)
-        return answers.fee_rates()
-
-    def _max_order_size(self, query: ask.MaxOrderSizeQuery, now_ns: int) -> Json:
-        market = self.market(query.product_id)
-        if query.direction not in ("long", "short"):
-            raise Refusal(1005, f"direction must be long or short, got {query.direction!r}.")
-        if query.price_x18 <= 0:
-            raise Refusal(2055, "price_x18 must be positive.")
-        _, account = self._account(query.sender, now_ns)
-        long = query.direction == "long"
-        size = 0 if account is None else self._largest(account, market.product, query.price_x18, long)
-        if account is not None and _flag(query.reduce_only):
-            held, _ = account.balance(market.product)
-            size = min(size, max(0, -held if long else held))
-        return {"max_order_size": str(size - size % market.product.size_increment)}
-
-    def _largest(self, account: Account, product: Product, price: int, long: bool) -> int:
-        """Find by bisection the largest size that leaves initial health at zero or above."""
-        ledger, product_id = self._engine.ledger, product.product_id
-        low, high = 0, _MOST_STEPS
-        while high - low > 1:
-            middle = (low + high) // 2
-            base = middle * product.size_increment * (1 if long else -1)
-            quote = -base * price // ONE_X18
-            if ledger.health(account, product_id=product_id, base=base, quote=quote) >= 0:
-                low = middle
-            else:
-                high = middle
-        return low * product.size_increment
-
-    def _max_withdrawable(self, query: ask.MaxWithdrawableQuery, now_ns: int) -> Json:
-        product = PRODUCTS.get(query.product_id)
-        if product is None or product.is_perp:
-            raise Refusal(2016, f"Product {int(query.product_id)} has no token to withdraw.")
-        _, account = self._account(query.sender, now_ns)
-        if account is None:
-            return {"max_withdrawable": "0"}
-        health = max(0, self._engine.ledger.health(account))
-        price = self._engine.oracle[product.product_id] * product.long_weight_initial // ONE_X18
-        held, _ = account.balance(product)
-        affordable = health if product.product_id == QUOTE_ID else health * ONE_X18 // price
-        return {"max_withdrawable": str(max(0, min(held, affordable)))}
-
-    def _linked_signer(self, query: ask.LinkedSignerQuery, now_ns: int) -> Json:
-        account = self._engine.ledger.account(_sender(query.subaccount))
-        linked = None if account is None else account.linked_signer
-        return {"linked_signer": linked or _ZERO_ADDRESS}
-
     def _bbo_history(self, query: ask.CachedBboHistoryQuery, now_ns: int) -> Json:
         interval_ms = int(_given(query.interval_ms) or BboHistory.INTERVAL_MS)
         limit = int(_given(query.limit) or 500)
@@ -316,8 +239,3 @@ def _sender(text: str) -> str:
 def _given(value: Any) -> Any:
     """Read an optional member: missing and ``null`` mean the same."""
     return None if isinstance(value, UnsetType) else value
-
-
-def _flag(value: object) -> bool:
-    """Read a boolean that may come as text."""
-    return value is True or value == "true"

@@ -15,7 +15,7 @@ from nadows.venue.archive import Archive, Match
 from nadows.venue.engine import Engine
 from nadows.venue.funding import next_payment_s
 from nadows.venue.market import Market
-from nadows.venue.products import PRODUCTS, Kind, Product
+from nadows.venue.products import NLP_ID, PRODUCTS, Product
 from nadows.venue.queries import MAX_DEPTH
 from nadows.venue.refusal import Refusal
 
@@ -175,7 +175,8 @@ def _positive(query: Query, name: str, default: int) -> int:
 
 
 def _asset(product: Product) -> Json:
-    traded = product.kind in (Kind.SPOT, Kind.PERP)
+    traded = product.has_market
+    movable = not product.is_perp and product.product_id != NLP_ID
     return {
         "product_id": product.product_id,
         "ticker_id": product.ticker_id if traded else None,
@@ -184,8 +185,8 @@ def _asset(product: Product) -> Json:
         "symbol": product.symbol,
         "maker_fee": as_float(product.maker_fee_rate) if traded else None,
         "taker_fee": as_float(product.taker_fee_rate) if traded else None,
-        "can_withdraw": not product.is_perp,
-        "can_deposit": not product.is_perp,
+        "can_withdraw": movable,
+        "can_deposit": movable,
     }
 
 

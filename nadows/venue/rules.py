@@ -34,6 +34,8 @@ class Candidate:
     spot_leverage: bool | None
     freed: int = 0
     """Open orders of the same product that the same request takes away."""
+    may_borrow_margin: bool = True
+    """Whether the account may go into debt for isolated margin."""
 
 
 def admit(candidate: Candidate, engine: Engine, builders: frozenset[int], now_ns: int) -> None:
@@ -63,17 +65,49 @@ def admit(candidate: Candidate, engine: Engine, builders: frozenset[int], now_ns
 def _check_kind(candidate: Candidate, builders: frozenset[int]) -> None:
     appendix, product = candidate.appendix, candidate.market.product
     if candidate.market.status is not TradingStatus.LIVE:
-        raise Refusal(2069, f"{product.symbol} is not open for trading.")
+        _check_status(candidate)
+    _check_isolation(candidate)
     if appendix.trigger is not Trigger.NONE:
         raise Refusal(2097, "Trigger orders go to the trigger service, not to the gateway.")
-    if appendix.isolated:
-        if not product.is_perp:
-            raise Refusal(2083, "A spot order cannot be isolated.")
-        raise Refusal(4001, "Isolated positions are not simulated yet.")
     if appendix.builder_id and appendix.builder_id not in builders:
         raise Refusal(2118, f"Builder {appendix.builder_id} is not registered.")
     if product.is_perp and candidate.spot_leverage is False:
         raise Refusal(2019, "spot_leverage applies to spot products only.")
+
+
+def _check_status(candidate: Candidate) -> None:
+    """Check an order for a market that takes some kinds only."""
+    order, status, symbol = candidate.order, candidate.market.status, candidate.market.product.symbol
+    held, _ = order.holder.balance(order.product)
+    reduces = held * order.sign < 0 and order.qty <= abs(held)
+    taken = {
+        TradingStatus.POST_ONLY: order.order_type is OrderType.POST_ONLY,
+        TradingStatus.REDUCE_ONLY: candidate.appendix.reduce_only,
+        TradingStatus.SOFT_REDUCE_ONLY: reduces,
+    }
+    if not taken.get(status, False):
+        raise Refusal(2069, f"Trading is blocked for {symbol}, which is {status}.")
+
+
+def _check_isolation(candidate: Candidate) -> None:
+    """Check what an isolated order may be, and what an isolated subaccount may send itself."""
+    appendix, product, account = candidate.appendix, candidate.market.product, candidate.order.account
+    if account.parent is not None:
+        if appendix.isolated:
+            raise Refusal(2081, "An isolated subaccount cannot place an isolated order.")
+        if account.parent.isolated.get(product.product_id) is not account:
+            raise Refusal(2082, f"{product.symbol} is not the product of this isolated subaccount.")
+        if not appendix.reduce_only:
+            raise Refusal(2088, "Orders from isolated subaccount must be reduce-only.")
+    elif appendix.isolated:
+        if not product.is_perp:
+            raise Refusal(2083, "Isolated orders cannot be placed on spots.")
+        if appendix.trigger is not Trigger.NONE:
+            raise Refusal(2084, "Isolated orders cannot be trigger orders.")
+        if appendix.reduce_only and not candidate.order.holder.balance(product)[0]:
+            raise Refusal(2085, "There is no isolated position that the order could reduce.")
+    elif candidate.market.isolated_only:
+        raise Refusal(2122, f"{product.symbol} takes isolated orders only.")
 
 
 def _check_increments(candidate: Candidate) -> None:
@@ -114,7 +148,7 @@ def _check_reduce_only(candidate: Candidate) -> None:
         return
     if order.order_type not in (OrderType.IOC, OrderType.FOK):
         raise Refusal(2067, "A reduce-only order must be IOC or FOK.")
-    held, _ = order.account.balance(order.product)
+    held, _ = order.holder.balance(order.product)
     if held * order.sign >= 0 or order.qty > abs(held):
         raise Refusal(2064, f"A reduce-only order must not increase or turn the position of {held}.")
 
@@ -132,7 +166,7 @@ def _check_open_interest(candidate: Candidate, engine: Engine) -> None:
     order, product = candidate.order, candidate.market.product
     if product.max_open_interest is None:
         return
-    held, _ = order.account.balance(product)
+    held, _ = order.holder.balance(product)
     opened = max(0, abs(held + order.amount) - abs(held))
     interest = engine.ledger.open_interest.get(product.product_id, 0) + opened
     if opened and mul_x18(interest, engine.oracle[product.product_id]) > product.max_open_interest:
@@ -164,8 +198,20 @@ def _check_health(candidate: Candidate, engine: Engine) -> None:
     else:
         market_price = min(oracle, top.bid_price) if top.bid_qty else order.price
         price = max(order.price, market_price)
-    after = engine.ledger.health(
-        order.account, product_id=product_id, base=order.amount, quote=order.quote_change(order.qty, price)
-    )
-    if after < 0 and after < engine.ledger.health(order.account):
+    margin = order.margin if order.holder is not order.account else 0
+    if margin:
+        _check_margin(candidate, engine, margin)
+    quote = margin + order.quote_change(order.qty, price)
+    after = engine.ledger.health(order.holder, product_id=product_id, base=order.amount, quote=quote)
+    if after < 0 and after < engine.ledger.health(order.holder):
         raise Refusal(2006, f"The order would leave an initial health of {after}.")
+
+
+def _check_margin(candidate: Candidate, engine: Engine, margin: int) -> None:
+    """The account that gives isolated margin must stay healthy without it."""
+    account = candidate.order.account
+    if not candidate.may_borrow_margin and account.spots[QUOTE_ID] < margin:
+        raise Refusal(2017, "The margin would have to be borrowed, and borrow_margin is false.")
+    after = engine.ledger.health(account, quote=-margin)
+    if after < 0:
+        raise Refusal(2006, f"The margin would leave the cross account an initial health of {after}.")

@@ -51,5 +51,9 @@ class Switches:
     """(13) Begin the answer to `list` with ``{"type": "default"}``, as the docs' sample does."""
     funded_on_query: bool = True
     """Fund a wallet when its `subaccount_info` is asked for, not only when it signs something."""
+    nlp_lock_s: int = 345_600
+    """How long what was minted of the pool's token stays locked; four days."""
+    liquidation_sweep_ms: int = 1000
+    """How often the house liquidates whoever is under maintenance health; 0: only users liquidate."""
     all_bbo_ms: int = 500
     """How often `all_bbo` is sent."""

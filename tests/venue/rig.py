@@ -15,6 +15,11 @@ from nadows.signing import (
     SignedOrder,
     Signer,
     Subaccount,
+    hash_burn_nlp,
+    hash_liquidate_subaccount,
+    hash_mint_nlp,
+    hash_transfer_quote,
+    hash_withdraw_collateral,
     sign_authenticate,
     sign_cancel_orders,
     sign_cancel_product_orders,
@@ -24,6 +29,7 @@ from nadows.units import to_x18
 from nadows.venue.archive import DEFAULT_CAPACITY
 from nadows.venue.exchange import ConnectionKind, Exchange, ExchangeOptions
 from nadows.venue.flow import FlowPreset
+from nadows.venue.ledger import Account
 from nadows.venue.rest import HttpRequest
 from nadows.venue.switches import Switches
 
@@ -193,6 +199,62 @@ class Trader:
     def authenticate(self, connection: int = STREAM, ahead_ms: int = 90_000) -> Json:
         request = sign_authenticate(self.signer, TESTNET.domain, self.sub, self.rig.now_ms + ahead_ms, id=77)
         return self.rig.ask(connection, request.frame)
+
+    def fund_request(
+        self, kind: str, hash_struct: Callable[..., bytes], *fields: Any, tx: Json, **members: Any
+    ) -> Json:
+        """Send an execute that counts the wallet's nonce, signed over *fields*, and return the answer."""
+        address = self.signer.address.lower()
+        nonce = int(self.rig.query("nonces", address=address)["data"]["tx_nonce"])
+        digest = TESTNET.domain.digest(hash_struct(self.sub, *fields, nonce))
+        body = {"tx": {"sender": self.sub.hex, **tx, "nonce": str(nonce)}, **members}
+        return self.rig.ask(self.connection, {kind: body | {"signature": self.signer.sign(digest)}})
+
+    def withdraw(self, product_id: int, units: int, **members: Any) -> Json:
+        """Withdraw, in the token's own units."""
+        tx = {"productId": product_id, "amount": str(units)}
+        return self.fund_request(
+            "withdraw_collateral", hash_withdraw_collateral, product_id, units, tx=tx, **members
+        )
+
+    def transfer(self, recipient: Subaccount, amount: str) -> Json:
+        """Transfer USDT0."""
+        x18 = to_x18(amount)
+        tx = {"recipient": recipient.hex, "amount": str(x18)}
+        return self.fund_request("transfer_quote", hash_transfer_quote, recipient, x18, tx=tx)
+
+    def mint(self, amount: str, **members: Any) -> Json:
+        """Put USDT0 into the pool."""
+        x18 = to_x18(amount)
+        return self.fund_request("mint_nlp", hash_mint_nlp, x18, tx={"quoteAmount": str(x18)}, **members)
+
+    def burn(self, amount: str) -> Json:
+        """Take USDT0 out of the pool."""
+        x18 = to_x18(amount)
+        return self.fund_request("burn_nlp", hash_burn_nlp, x18, tx={"nlpAmount": str(x18)})
+
+    def liquidate(self, other: Subaccount, product_id: int, amount: str, *, spread: bool = False) -> Json:
+        """Take over a position."""
+        x18 = to_x18(amount)
+        tx = {
+            "liquidatee": other.hex,
+            "productId": product_id,
+            "isEncodedSpread": spread,
+            "amount": str(x18),
+        }
+        return self.fund_request(
+            "liquidate_subaccount", hash_liquidate_subaccount, other, product_id, spread, x18, tx=tx
+        )
+
+    @property
+    def account(self) -> Account:
+        """The ledger's account, which must exist."""
+        return self.rig.exchange.engine.ledger.accounts[self.sub.hex]
+
+    def set_quote(self, amount: str) -> None:
+        """Leave the account with so much USDT0, by a deposit or withdrawal outside of all rules."""
+        ledger = self.rig.exchange.engine.ledger
+        ledger.deposit(self.account, 0, to_x18(amount) - self.account.spots[0])
 
     def watch(self) -> None:
         """Subscribe to everything that concerns this subaccount."""

@@ -14,6 +14,7 @@ from nadows.messages import UnknownEvent, decode_stream
 from nadows.messages.queries import QUERIES
 from nadows.venue.exchange import ConnectionKind, Exchange, ExchangeOptions
 from nadows.venue.flow import FlowPreset
+from nadows.venue.ledger import INSURANCE, PAPER_MONEY
 from nadows.venue.products import tradable
 from nadows.venue.rest import HttpRequest
 from tests.venue.rig import BTC, ETH, MS, SECOND, STREAM, T0, V1, V2, Json, Rig, Trader
@@ -231,7 +232,7 @@ def test_each_wallet_gets_its_paper_money_once() -> None:
         trader.place("2990", "0.1")
         rig.query("subaccount_info", subaccount=trader.sub.hex)
 
-    assert 1_000_000 * 10**18 == rig.exchange.engine.ledger.deposited[0]
+    assert PAPER_MONEY + INSURANCE == rig.exchange.engine.ledger.deposited[0]
 
 
 # What follows holds the promise that a request can never crash the venue.

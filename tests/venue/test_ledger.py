@@ -234,10 +234,10 @@ class TestExpiry:
 
 def test_tests_speak_of_products_that_exist() -> None:
     """The ids of protocol.md section 8 with the increments that were seen live."""
-    assert ["USDT0", "KBTC", "BTC-PERP", "wETH", "ETH-PERP", "USDC", "SOL-PERP"] == [
+    assert ["USDT0", "KBTC", "BTC-PERP", "wETH", "ETH-PERP", "USDC", "SOL-PERP", "NLP"] == [
         product.symbol for product in PRODUCTS.values()
     ]
-    assert [0, 1, 2, 3, 4, 5, 8] == list(PRODUCTS)
+    assert [0, 1, 2, 3, 4, 5, 8, 11] == list(PRODUCTS)
     for product_id in (1, 2):
         product = PRODUCTS[product_id]
         assert (ONE_X18, 5 * 10**13, 100 * ONE_X18) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from nadows.messages import decode_reply, reply_data
 from nadows.messages.gateway import Reply
 from nadows.network import TESTNET
 from nadows.signing import OrderType
-from nadows.units import NO_ASK, ONE_X18, to_x18
+from nadows.units import NO_ASK, ONE_X18, mul_x18, to_x18
 from nadows.venue.products import PRODUCTS, tradable
 from nadows.venue.switches import Switches
 from tests.venue.rig import BTC, ETH, KBTC, MS, SECOND, T0, V2, Json, Rig, Trader
@@ -83,8 +84,8 @@ def test_the_client_reads_every_answer(rig: Rig, query: Json) -> None:
         ({"type": "order", "product_id": 6, "digest": "0x" + "ab" * 32}, 2015),
         ({"type": "nonces", "address": "0x12"}, 1005),
         ({"type": "subaccount_info", "subaccount": "0x12"}, 2038),
-        ({"type": "subaccount_info", "subaccount": SUB, "txns": "[]"}, 4001),
-        ({"type": "subaccount_info", "subaccount": SUB, "pre_state": "true"}, 4001),
+        ({"type": "subaccount_info", "subaccount": SUB, "txns": "{}"}, 1005),
+        ({"type": "subaccount_info", "subaccount": SUB, "txns": "["}, 1005),
         ({"type": "subaccount_orders", "sender": SUB, "product_id": 0}, 2015),
         ({"type": "orders", "sender": SUB, "product_ids": [6]}, 2015),
         ({"type": "market_liquidity", "product_id": 6, "depth": 1}, 2015),
@@ -104,8 +105,7 @@ def test_the_client_reads_every_answer(rig: Rig, query: Json) -> None:
         ({"type": "cached_bbo_history", "interval_ms": 501}, 1005),
         ({"type": "cached_bbo_history", "limit": 3601}, 1005),
         ({"type": "cached_bbo_history", "product_ids": [6]}, 2015),
-        ({"type": "validate_order", "product_id": 4, "order": "0x"}, 4001),
-        ({"type": "nlp_pool_info"}, 4001),
+        ({"type": "validate_order", "product_id": 6, "order": "0x"}, 2015),
     ],
     ids=str,
 )
@@ -153,7 +153,7 @@ class TestSubaccountInfo:
         assert info["exists"] is True
         assert {"product_id": 0, "balance": {"amount": million}} == info["spot_balances"][0]
         assert [{"assets": million, "liabilities": "0", "health": million}] * 3 == info["healths"]
-        assert len(info["spot_balances"]) == info["spot_count"] == 4
+        assert len(info["spot_balances"]) == info["spot_count"] == 5
         assert len(info["perp_balances"]) == info["perp_count"] == 3
         assert max(PRODUCTS) + 1 == len(info["health_contributions"])
 
@@ -388,3 +388,88 @@ def test_all_bbo_comes_periodically(rig: Rig) -> None:
     assert [str(T0 // MS + 500), str(T0 // MS + 1000)] == [row["time"] for row in rows]
     assert {str(product.product_id) for product in tradable()} == rows[0]["bbos"].keys()
     assert {"bid": str(to_x18("2999.7")), "ask": str(to_x18("3000.3"))} == rows[0]["bbos"]["4"]
+
+
+class TestSuppositions:
+    """`subaccount_info` with transactions that have not happened, and `validate_order`."""
+
+    def _delta(self, product_id: int, amount: str, v_quote: str = "0", subaccount: str = SUB) -> Json:
+        members = {"product_id": product_id, "subaccount": subaccount, "amount_delta": str(to_x18(amount))}
+        return {"apply_delta": members | {"v_quote_delta": str(to_x18(v_quote))}}
+
+    def test_deltas(self, rig: Rig) -> None:
+        """The answer is as of afterwards, with the state before if asked for; nothing has changed."""
+        txns = json.dumps(
+            [
+                self._delta(4, "10", "-30000"),
+                self._delta(0, "-999000"),
+                self._delta(0, "5", subaccount="0x" + "77" * 32),
+            ]
+        )
+
+        info = rig.query("subaccount_info", subaccount=SUB, txns=txns, pre_state="true")["data"]
+
+        assert str(1000 * ONE_X18) == info["spot_balances"][0]["balance"]["amount"]
+        assert str(400 * ONE_X18) == info["healths"][0]["health"]
+        assert str(1_000_000 * ONE_X18) == info["pre_state"]["healths"][0]["health"]
+        assert {"healths", "health_contributions", "spot_balances", "perp_balances"} == set(info["pre_state"])
+        after = rig.query("subaccount_info", subaccount=SUB)["data"]
+        assert str(1_000_000 * ONE_X18) == after["spot_balances"][0]["balance"]["amount"]
+        assert "pre_state" not in rig.query("subaccount_info", subaccount=SUB, txns=txns)["data"]
+
+    @pytest.mark.parametrize(("count", "product_id", "code"), [(1, 99, 2016), (101, 0, 1005)])
+    def test_refused(self, rig: Rig, count: int, product_id: int, code: int) -> None:
+        """Unknown products, and more than anybody needs."""
+        txns = json.dumps([self._delta(product_id, "1")] * count)
+
+        assert code == rig.query("subaccount_info", subaccount=SUB, txns=txns)["error_code"]
+
+    @pytest.mark.parametrize(
+        ("price", "amount", "appendix", "valid"),
+        [
+            ("2990", "0.1", 1, True),
+            ("2990.05", "0.1", 1, False),
+            ("2990", "100000", 1, False),
+            ("2990", "-0.1", 1, True),
+            ("2990", "0.1", 0, False),
+        ],
+    )
+    def test_validate_order(self, rig: Rig, price: str, amount: str, appendix: int, valid: bool) -> None:
+        """An ABI-encoded order is valid when it would be admitted."""
+        trader = Trader(rig)
+        trader.place("2900", "0.1")
+        words = [to_x18(price), to_x18(amount), 2**32 - 1, trader.nonce(), appendix]
+        text = "0x" + (trader.sub.raw + b"".join(word.to_bytes(32, signed=True) for word in words)).hex()
+
+        answer = rig.query("validate_order", product_id=4, order=text)["data"]
+
+        assert {"product_id": 4, "order": text, "valid": valid} == answer
+
+    @pytest.mark.parametrize("text", ["0x", "zz", "0x" + "00" * 191, "0x" + "00" * 192, "0x" + "77" * 192])
+    def test_what_is_no_order_is_not_valid(self, rig: Rig, text: str) -> None:
+        """Too short, not hex, no version, or of nobody."""
+        assert rig.query("validate_order", product_id=4, order=text)["data"]["valid"] is False
+
+    def test_an_order_of_nobody(self, rig: Rig) -> None:
+        """A sender without an account has no valid orders."""
+        text = "0x" + "77" * 32 + "00" * 159 + "01"
+
+        assert rig.query("validate_order", product_id=4, order=text)["data"]["valid"] is False
+
+
+def test_fee_tiers(rig: Rig) -> None:
+    """A tier changes what is told and what is paid."""
+    trader = Trader(rig)
+    trader.place("2900", "0.1")
+
+    rig.exchange.set_fee_tier(trader.sub.hex, 5)
+    trader.place("2990", "-0.1")
+
+    rates = rig.query("fee_rates", sender=trader.sub.hex)["data"]
+    assert (5, str(to_x18("0.00015")), str(to_x18("-0.00003"))) == (
+        rates["fee_tier"],
+        rates["taker_fee_rates_x18"][4],
+        rates["maker_fee_rates_x18"][4],
+    )
+    (match,) = rig.archive("matches", subaccounts=[trader.sub.hex])["matches"]
+    assert str(mul_x18(to_x18("299.97"), to_x18("0.00015"))) == match["fee"]

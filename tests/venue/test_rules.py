@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nadows.network import MAINNET
-from nadows.signing import Appendix, OrderType, Signer, Subaccount, Trigger, sign_order
+from nadows.signing import Appendix, OrderType, Signer, Trigger, sign_order
 from nadows.units import ONE_X18, to_x18
 from nadows.venue.market import TradingStatus
 from nadows.venue.products import PRODUCTS
@@ -48,7 +48,9 @@ CASES = [
     Case("reduce-only that rests", 2067, options={"appendix": 2049}),
     Case("reduce-only without a position", 2064, options={"appendix": 2561}),
     Case("isolated on spot", 2083, "94990", "0.002", {"appendix": 257, "product_id": KBTC}),
-    Case("isolated is not simulated", 4001, options={"appendix": 257}),
+    Case("isolated, and nothing to reduce", 2085, options={"appendix": 1 << 8 | 1 << 9 | 1 << 11 | 1}),
+    Case("isolated and a trigger order", 2084, options={"appendix": 257 | 1 << 12}),
+    Case("isolated without margin", 2006, options={"appendix": 257}),
     Case("notional under 100 USDT0", 2094, amount="0.033"),
     Case("appendix version 0", 2095, options={"appendix": 0}),
     Case("reserved bits of the appendix", 2038, options={"appendix": 1 | 1 << 20}),
@@ -335,14 +337,3 @@ class TestLinkedSigner:
         trader = Trader(Rig())
 
         assert 2028 == trader.place("2990", "0.1", signer=Signer(b"\x09" * 32))["error_code"]
-
-
-def test_unknown_executes_are_refused_as_not_simulated() -> None:
-    """What is known but not simulated answers 4001."""
-    rig = Rig()
-    sub = Subaccount.of("0x" + "11" * 20).hex
-    tx = {"sender": sub, "recipient": sub, "amount": "5", "nonce": "0"}
-
-    answer = rig.ask(V2, {"transfer_quote": {"tx": tx, "signature": "0x"}})
-
-    assert (4001, "execute_transfer_quote") == (answer["error_code"], answer["request_type"])

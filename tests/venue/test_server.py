@@ -241,7 +241,7 @@ class TestHttp:
         assert "active" == status["data"]
         assert "Content-Encoding" not in small.headers
         assert "gzip" == large.headers["Content-Encoding"]
-        assert 4 == len(products["data"]["spot_products"])
+        assert 5 == len(products["data"]["spot_products"])
 
     async def test_an_order_by_rest(self, venue: VenueServer) -> None:
         """An execute is one POST."""

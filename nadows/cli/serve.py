@@ -21,6 +21,7 @@ from nadows.venue.exchange import ExchangeOptions
 from nadows.venue.flow import FlowPreset
 from nadows.venue.server import VenueOptions, calm_collector
 from nadows.venue.server import serve as serve_venue
+from nadows.venue.switches import Switches, list_switches, read_profile
 
 __all__ = ["app"]
 
@@ -32,7 +33,19 @@ class _Switch(StrEnum):
     OFF = "off"
 
 
-@app.command()
+def _switches_help() -> str:
+    """List the switches for ``--help``, as a block that is not wrapped."""
+    rows = [f"  {each.name} = {_as_toml(each.default)}\n      {each.doc}" for each in list_switches()]
+    return "\b\nWhat nobody knows of the real venue, for --profile (name = default):\n" + "\n".join(rows)
+
+
+def _as_toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+@app.command(epilog=_switches_help())
 def serve(
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 for any that is free.")] = 0,
     host: Annotated[str, typer.Option("--host", help="Address of this machine to listen on.")] = "127.0.0.1",
@@ -48,6 +61,9 @@ def serve(
         Path | None, typer.Option("--replay", help="Market data to play in place of its product's flow.")
     ] = None,
     speed: Annotated[str, typer.Option("--speed", help="How fast to play it: 1 is as recorded.")] = "1",
+    profile: Annotated[
+        Path | None, typer.Option("--profile", help="TOML file that sets switches; they are listed below.")
+    ] = None,
     until_eof: Annotated[
         bool, typer.Option("--until-eof", hidden=True, help="End when standard input closes: for parents.")
     ] = False,
@@ -63,11 +79,22 @@ def serve(
         host=host,
         port=port,
         seed=seed,
-        exchange=ExchangeOptions(flow=flow, limits=limits is _Switch.ON, chain_id=chain_id),
+        exchange=ExchangeOptions(
+            flow=flow, limits=limits is _Switch.ON, chain_id=chain_id, switches=_switches(profile)
+        ),
         replay=replay,
         speed=_pace(speed),
     )
     run(_serve(options, until_eof, Output(as_json=True, quiet=quiet)), until_stopped=True)
+
+
+def _switches(profile: Path | None) -> Switches:
+    if profile is None:
+        return Switches()
+    try:
+        return read_profile(profile.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the profile {profile}: {error}") from None
 
 
 def _pace(text: str) -> Fraction:

@@ -328,6 +328,8 @@ class Exchange:
             due_ns, action = replay_ns, replay.step
         if (held_ns := self._gateway.next_deadline()) is not None and held_ns < due_ns:
             due_ns, action = held_ns, self._gateway.release
+        if (session_ns := self._subscriptions.next_deadline()) is not None and session_ns < due_ns:
+            due_ns, action = session_ns, self._subscriptions.expire
         if (expiry_s := self.engine.expiry.next_s()) is not None and expiry_s * 10**9 < due_ns:
             due_ns, action = expiry_s * 10**9, self._expire
         return due_ns, action

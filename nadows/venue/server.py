@@ -79,13 +79,14 @@ class VenueOptions:
 
 
 class _Peer:
-    """One socket: where to write, and with which deflate window (0 for none)."""
+    """One socket: where to write, with which deflate window (0 for none), and when it last sent a ping."""
 
-    __slots__ = ("transport", "window_bits")
+    __slots__ = ("pinged_s", "transport", "window_bits")
 
-    def __init__(self, transport: asyncio.Transport, window_bits: int) -> None:
+    def __init__(self, transport: asyncio.Transport, window_bits: int, now_s: float) -> None:
         self.transport = transport
         self.window_bits = window_bits
+        self.pinged_s = now_s
 
 
 class VenueServer:
@@ -262,13 +263,14 @@ class VenueServer:
             return web.Response(text=_NO_COMPRESSION, status=403, content_type="application/json")
         if len(self._peers) >= self._options.max_connections:
             return web.json_response({"error": "too many connections"}, status=503)
-        ws = web.WebSocketResponse(max_msg_size=self._options.max_frame)
+        ws = web.WebSocketResponse(max_msg_size=self._options.max_frame, autoping=False)
         await ws.prepare(request)
         transport = request.transport
         if transport is None:  # The client left during the handshake.
             return ws
         number = next(self._numbers)
-        self._peers[number] = _Peer(transport, int(ws.compress))
+        self._peers[number] = _Peer(transport, int(ws.compress), self._loop.time())
+        self._expect_ping(number)
         self.exchange.connection_made(number, kind, self.now_ns(), request.remote or "")
         try:
             await self._read(ws, number)
@@ -283,8 +285,25 @@ class VenueServer:
             if message.type is WSMsgType.TEXT:
                 self.exchange.frame_received(number, message.data, self.now_ns())
                 self._flush_soon()
-            else:
+            elif message.type is WSMsgType.PING:
+                if number in self._peers:
+                    self._peers[number].pinged_s = self._loop.time()
+                await ws.pong(message.data)
+            elif message.type is not WSMsgType.PONG:
                 await ws.close(code=1003, message=b"the venue speaks text frames only")
+
+    def _expect_ping(self, number: int) -> None:
+        """Disconnect a socket whose last ping is too long ago; look again when the next one may be."""
+        timeout_s = self._options.exchange.switches.ping_timeout_s
+        peer = self._peers.get(number)
+        if peer is None or not timeout_s:
+            return
+        left_s = peer.pinged_s + timeout_s - self._loop.time()
+        if left_s > 0:
+            self._loop.call_later(left_s, self._expect_ping, number)
+            return
+        peer.transport.write(close_frame(1008, f"no ping for {timeout_s} s"))
+        peer.transport.close()
 
     # From the outside.
 

@@ -6,6 +6,7 @@ Source: protocol.md 2.1 to 2.4. Texts without a known original are ours; clients
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any, Final
 
 import msgspec
@@ -64,6 +65,7 @@ class Subscriptions:
         self._close = close
         self._sessions: dict[int, _Session] = {}
         self._by_wallet: dict[str, list[int]] = {}
+        self._expirations: list[tuple[int, int]] = []
 
     def connection_made(self, connection: int) -> None:
         """Begin to serve a connection."""
@@ -82,6 +84,17 @@ class Subscriptions:
     def serves(self, connection: int) -> bool:
         """Whether this connection is a subscription socket."""
         return connection in self._sessions
+
+    def next_deadline(self) -> int | None:
+        """Return when the next session ends by its expiration, ns; ``None`` when that never happens."""
+        return self._expirations[0][0] * _MS if self._expirations else None
+
+    def expire(self) -> None:
+        """Disconnect the session whose expiration has passed, if it is still there."""
+        _, connection = heappop(self._expirations)
+        if connection in self._sessions:
+            self.connection_lost(connection)
+            self._close(connection, "the expiration of its authentication has passed")
 
     def frame_received(self, connection: int, frame: bytes | str, now_ns: int) -> None:
         """Take a request and answer it."""
@@ -179,6 +192,8 @@ class Subscriptions:
         if session.wallet is None:
             session.wallet = account.address
             self._by_wallet.setdefault(account.address, []).append(connection)
+            if self._engine.switches.sessions_end_at_expiration:
+                heappush(self._expirations, (expiration, connection))
             self._evict(account.address)
 
     def _evict(self, wallet: str) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -136,6 +137,7 @@ def test_help_and_version(here: Run) -> None:
         (["serve", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
         (["serve", "--replay", "/nowhere"], "cannot read /nowhere"),
         (["serve", "--speed", "max"], "it needs a speed"),
+        (["serve", "--profile", "/nowhere"], "cannot read the profile /nowhere"),
     ],
 )
 def test_wrong_usage_is_told_with_its_remedy(here: Run, arguments: list[str], message: str) -> None:
@@ -487,6 +489,28 @@ def test_serve_says_where_it_is_and_nothing_else() -> None:
         venue.terminate()
         rest, _ = venue.communicate(timeout=10)
         assert (0, "") == (venue.returncode, rest)
+
+
+def test_serve_lists_its_switches(nadows: Run) -> None:
+    """Every switch is in the help, with its default in the form that a profile takes."""
+    shown = nadows("serve", "--help").stdout
+
+    assert "  place_orders_bare_list = true\n" in shown
+    assert "  oracle_band_percent = [20, 500]\n" in shown
+    assert "  speed_bump_ms = 0\n" in shown
+
+
+def test_serve_with_a_profile(tmp_path: Path) -> None:
+    """The file's switches are set: a wallet that only asks for its balance stays unknown."""
+    profile = tmp_path / "profile.toml"
+    profile.write_text("funded_on_query = false\n")
+
+    with running("serve", "--profile", str(profile), "--flow", "off") as venue:
+        assert venue.stdout is not None
+        gateway = json.loads(venue.stdout.readline())["gateway"]
+        asked = f"{gateway}/query?type=subaccount_info&subaccount=0x{'11' * 32}"
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert json.loads(answer.read())["data"]["exists"] is False
 
 
 def test_serve_on_a_port_that_is_taken(nadows: Run, url: str) -> None:

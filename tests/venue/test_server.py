@@ -412,3 +412,24 @@ class TestRunning:
             assert "success" == (await _ask(socket, {"type": "status"}))["status"]
 
         assert venue.exchange.next_deadline() > now_ns() + ahead - 10**9
+
+
+class TestPings:
+    """Sockets live as long as their pings come."""
+
+    async def test_silence_is_cut(self) -> None:
+        """A socket without pings is closed with a reason after the time-out; one with pings lives on."""
+        switches = Switches(ping_timeout_s=1)
+        options = VenueOptions(exchange=ExchangeOptions(flow=FlowPreset.OFF, switches=switches))
+        async with (
+            serve(options) as venue,
+            connect(venue.network.ws_v2, ping_interval=None) as silent,
+            connect(venue.network.ws_v2, ping_interval=0.2) as alive,
+        ):
+            with pytest.raises(ConnectionClosed):
+                async with asyncio.timeout(10):
+                    await silent.recv()
+            answer = await _ask(alive, {"type": "status"})
+
+        assert (1008, "no ping for 1 s") == (silent.close_code, silent.close_reason)
+        assert "active" == answer["data"]

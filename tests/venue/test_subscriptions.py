@@ -11,7 +11,7 @@ from nadows.venue.exchange import Closing, ConnectionKind
 from nadows.venue.feed import Feed, Topic
 from nadows.venue.subscriptions import MAX_STREAMS
 from nadows.venue.switches import Switches
-from tests.venue.rig import ETH, STREAM, V2, Json, Rig, Trader
+from tests.venue.rig import ETH, SECOND, STREAM, V2, Json, Rig, Trader
 
 
 @pytest.fixture
@@ -339,3 +339,38 @@ class TestFeed:
         assert not feed.watches("0x12")
         assert not feed.listens("fill")
         feed.drop(1)
+
+
+class TestExpirationOfSessions:
+    """The switch that ends a session when what it signed has expired."""
+
+    def test_by_default_it_lives_on(self) -> None:
+        """The expiration bounds the request only."""
+        rig = Rig()
+        Trader(rig).authenticate()
+
+        rig.skip(200 * SECOND)
+
+        assert [] == rig.exchange.connections_to_close()
+
+    def test_it_can_end(self) -> None:
+        """Then the connection is closed at its expiration, if it is still there."""
+        rig = Rig(switches=Switches(sessions_end_at_expiration=True))
+        Trader(rig).authenticate(ahead_ms=10_000)
+
+        rig.skip(9 * SECOND)
+        assert [] == rig.exchange.connections_to_close()
+        rig.skip(2 * SECOND)
+
+        ((connection, code, _),) = rig.exchange.connections_to_close()
+        assert (STREAM, 1008) == (connection, code)
+
+    def test_one_that_left_is_not_closed(self) -> None:
+        """It is gone already."""
+        rig = Rig(switches=Switches(sessions_end_at_expiration=True))
+        Trader(rig).authenticate(ahead_ms=10_000)
+        rig.exchange.connection_lost(STREAM, rig.now_ns)
+
+        rig.skip(11 * SECOND)
+
+        assert [] == rig.exchange.connections_to_close()

@@ -13,7 +13,7 @@ PERPDEX_DIR ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-quick test-lowest test-beside faults faults-tcp mutants check format bench \
+.PHONY: help demo test test-quick test-lowest test-beside faults faults-tcp matching conservation mutants check format bench \
   bench-signing bench-fills interop perpdex screenshots lock clean
 
 help:  ## list the targets
@@ -64,6 +64,11 @@ faults: $(READY)  ## 1,000 seeded runs with faults: no fill lost or doubled, no 
 
 faults-tcp: $(READY)  ## 300 faults on real sockets under load, some minutes: cut, reset, stalled, swallowed, refused
 	$(BIN)/python -m tests.faults.sockets
+matching: $(READY)  ## a million random orders through the venue's matcher and a simple one: every trade and book equal
+	$(BIN)/python -m tests.venue.reference_matcher
+
+conservation: $(READY)  ## a million random operations at the venue: no unit of money lost or made
+	$(BIN)/python -m tests.venue.conservation
 
 mutants: $(READY)  ## break the client in every known way, and see that the campaign notices
 	$(BIN)/python -m tests.faults.mutants

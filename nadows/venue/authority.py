@@ -105,13 +105,15 @@ class Authority:
 
     def check_nonce(self, nonce: int, now_ns: int) -> None:
         """Refuse a receive time that has passed (2011) or lies too far ahead (2012)."""
-        recv_ms, now_ms = nonce_recv_time_ms(nonce), now_ns // 10**6
+        self.check_recv_time(nonce_recv_time_ms(nonce), now_ns)
+
+    def check_recv_time(self, recv_ms: int, now_ns: int) -> None:
+        """Refuse a receive time (ms) that has passed (2011) or lies too far ahead (2012)."""
+        now_ms = now_ns // 10**6
         if now_ms > recv_ms:
-            raise Refusal(2011, f"The receive time {recv_ms} in the nonce has passed; it is {now_ms} here.")
+            raise Refusal(2011, f"The receive time {recv_ms} has passed; it is {now_ms} here.")
         if recv_ms > now_ms + MAX_AHEAD_MS:
-            raise Refusal(
-                2012, f"The receive time {recv_ms} in the nonce is over 100 s ahead; it is {now_ms} here."
-            )
+            raise Refusal(2012, f"The receive time {recv_ms} is over 100 s ahead; it is {now_ms} here.")
 
     def check_fresh(self, digest: str, nonce: int) -> None:
         """Refuse a digest that was accepted before (2013)."""

@@ -50,10 +50,13 @@ from nadows.venue.rest_v2 import RestV2
 from nadows.venue.subscriptions import Subscriptions
 from nadows.venue.switches import Switches
 from nadows.venue.treasury import Treasury
+from nadows.venue.trigger_service import TriggerService
+from nadows.venue.triggers import Triggers
 
 __all__ = ["Closing", "ConnectionKind", "Exchange", "ExchangeOptions"]
 
 DEPTH_INTERVAL_NS: Final = 50_000_000
+TRIGGER_INTERVAL_NS: Final = 100_000_000
 FUNDING_RATE_INTERVAL_NS: Final = 20_000_000_000
 FUNDING_INTERVAL_NS: Final = FUNDING_INTERVAL_S * 10**9
 _MS: Final = 10**6
@@ -161,7 +164,9 @@ class Exchange:
         self._gateway = Gateway(executes, self._queries, limits, options.switches, self._deliver)
         self._subscriptions = Subscriptions(self.engine, authority, domain, self._close)
         self._archive = ArchiveQueries(self.engine, archive)
-        self._rest = Rest(self._queries, self._archive, RestV2(self.engine, archive), limits)
+        triggers = Triggers(self.engine, executes, authority, archive, domain)
+        service = TriggerService(triggers, executes, authority, limits, domain)
+        self._rest = Rest(self._queries, self._archive, RestV2(self.engine, archive), service, limits)
         self._http_answers: list[tuple[int, HttpAnswer]] = []
         self._http: set[int] = set()
         self._closings: list[Closing] = []
@@ -178,6 +183,7 @@ class Exchange:
             _Timer(DEPTH_INTERVAL_NS, lambda now: self.engine.publish_depth(), now_ns),
             _Timer(options.switches.all_bbo_ms * _MS, self._publish_all_bbo, now_ns),
             _Timer(500 * _MS, self._sample_history, now_ns),
+            _Timer(TRIGGER_INTERVAL_NS, triggers.check, now_ns),
             _Timer(FUNDING_RATE_INTERVAL_NS, lambda now: publish_rates(self.engine, now), now_ns),
             _Timer(FUNDING_INTERVAL_NS, self._each_hour, now_ns),
         ]

@@ -105,10 +105,14 @@ class Executes:
             except Refusal as refusal:
                 failed = True
                 items.append({"digest": None, "error": refusal.text})
+        return self.batch_answer(items)
+
+    def batch_answer(self, items: list[dict[str, str | None]]) -> object:
+        """Return what `place_orders` answers for its items."""
         return items if self._switches.place_orders_bare_list else {"place_orders": items}
 
     def _cancel_orders(self, request: CancelOrders, now_ns: int) -> object:
-        account, _, digests = self._check_cancel(request.tx, request.signature, now_ns)
+        account, _, digests = self.check_cancel(request.tx, request.signature, now_ns)
         required = _given(request.required_unfilled_amount)
         found, missing = self._find(request.tx.productIds, digests, account, required)
         if missing and (self._switches.one_unknown_digest_fails_all or not found):
@@ -116,12 +120,7 @@ class Executes:
         return self._cancel(found, now_ns)
 
     def _cancel_product_orders(self, request: CancelProductOrders, now_ns: int) -> object:
-        sender = parse_sender(request.tx.sender)
-        digest = self._domain.digest(
-            _signed(hash_cancellation_products, sender, request.tx.productIds, request.tx.nonce)
-        )
-        account, _ = self._authority.check(sender, digest, request.signature, now_ns)
-        self._authority.check_nonce(request.tx.nonce, now_ns)
+        account = self.check_cancel_products(request, now_ns)
         for product_id in request.tx.productIds:
             if product_id not in self._engine.markets:
                 raise Refusal(2016, f"There is no market of product {product_id}.")
@@ -131,7 +130,7 @@ class Executes:
 
     def _cancel_and_place(self, request: CancelAndPlace, now_ns: int) -> object:
         tx = request.cancel_tx
-        account, signer, digests = self._check_cancel(tx, request.cancel_signature, now_ns)
+        account, signer, digests = self.check_cancel(tx, request.cancel_signature, now_ns)
         if parse_sender(request.place_order.order.sender).hex != account.subaccount:
             raise Refusal(2066, "Both parts of cancel_and_place must have the same sender.")
         required = _given(request.required_unfilled_amount)
@@ -154,6 +153,18 @@ class Executes:
         self, request: PlaceOrder, now_ns: int, *, freed: int = 0, signer: str | None = None
     ) -> Candidate:
         """Verify an order and check it against the rules; *signer*, if given, must have signed it."""
+        candidate = self.verify(request, now_ns, freed=freed, signer=signer)
+        admit(candidate, self._engine, self._builders, now_ns)
+        return candidate
+
+    def verify(
+        self, request: PlaceOrder, now_ns: int, *, freed: int = 0, signer: str | None = None
+    ) -> Candidate:
+        """Check the form of an order, its signature and its nonce, and nothing else.
+
+        Raises:
+            Refusal: With the code of what is wrong.
+        """
         market = self._engine.markets.get(request.product_id)
         if market is None:
             raise Refusal(2015, f"There is no market of product {request.product_id}.")
@@ -193,7 +204,7 @@ class Executes:
             holder=self._holder(account, appendix, market.product),
             placed_at_s=now_ns // 10**9,
         )
-        candidate = Candidate(
+        return Candidate(
             order,
             appendix,
             market,
@@ -201,8 +212,15 @@ class Executes:
             freed,
             may_borrow_margin=request.borrow_margin is not False,
         )
+
+    def enter(self, candidate: Candidate, now_ns: int) -> None:
+        """Place an order that was verified before and has waited for its trigger.
+
+        Raises:
+            Refusal: As for any other order.
+        """
         admit(candidate, self._engine, self._builders, now_ns)
-        return candidate
+        self._engine.place(candidate.order, now_ns)
 
     def _holder(self, account: Account, appendix: Appendix, product: Product) -> Account:
         """Return whose balances an order trades."""
@@ -239,9 +257,17 @@ class Executes:
                 2008, "A post-only order must not cross the book, and this one would trade at once."
             )
 
-    def _check_cancel(
-        self, tx: CancelOrdersTx, signature: str, now_ns: int
-    ) -> tuple[Account, str, list[str]]:
+    def check_cancel_products(self, request: CancelProductOrders, now_ns: int) -> Account:
+        """Verify a cancel by products; returns whose orders it is about."""
+        sender = parse_sender(request.tx.sender)
+        digest = self._domain.digest(
+            _signed(hash_cancellation_products, sender, request.tx.productIds, request.tx.nonce)
+        )
+        account, _ = self._authority.check(sender, digest, request.signature, now_ns)
+        self._authority.check_nonce(request.tx.nonce, now_ns)
+        return account
+
+    def check_cancel(self, tx: CancelOrdersTx, signature: str, now_ns: int) -> tuple[Account, str, list[str]]:
         """Verify the signed part of a cancel; returns the account, who signed, and the digests."""
         sender = parse_sender(tx.sender)
         if len(tx.productIds) != len(tx.digests):

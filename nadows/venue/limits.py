@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from nadows.messages import archive, executes, queries
+from nadows.messages import archive, executes, queries, triggers
 from nadows.messages.wire import UnsetType
 from nadows.pacing import IP_QUERY_LIMITS, WALLET_EXECUTE_LIMITS, Window, WindowLimit
 from nadows.venue.refusal import Refusal
@@ -17,22 +17,22 @@ from nadows.venue.refusal import Refusal
 __all__ = ["Limits", "archive_weight", "execute_weight", "query_weight", "sender_of"]
 
 
-def sender_of(request: executes.Execute) -> str:
+def sender_of(request: executes.Execute | triggers.PlaceTriggerOrders) -> str:
     """Return the subaccount that an execute claims to come from, as written; empty for an empty batch."""
     if isinstance(request, executes.PlaceOrder):
         return request.order.sender
-    if isinstance(request, executes.PlaceOrders):
+    if isinstance(request, executes.PlaceOrders | triggers.PlaceTriggerOrders):
         return request.orders[0].order.sender if request.orders else ""
     if isinstance(request, executes.CancelAndPlace):
         return request.cancel_tx.sender
     return request.tx.sender
 
 
-def execute_weight(request: executes.Execute) -> int:
+def execute_weight(request: executes.Execute | triggers.PlaceTriggerOrders) -> int:
     """Return what an execute costs its wallet."""
     if isinstance(request, executes.PlaceOrder):
         return 20 if request.spot_leverage is False else 1
-    if isinstance(request, executes.PlaceOrders):
+    if isinstance(request, executes.PlaceOrders | triggers.PlaceTriggerOrders):
         return sum(execute_weight(order) for order in request.orders)
     if isinstance(request, executes.CancelOrders):
         return len(request.tx.digests)
@@ -106,7 +106,7 @@ class Limits:
         self._gateway: dict[str, WindowLimit] = {}
         self._archive: dict[str, WindowLimit] = {}
 
-    def spend_execute(self, request: executes.Execute, now_ns: int) -> None:
+    def spend_execute(self, request: executes.Execute | triggers.PlaceTriggerOrders, now_ns: int) -> None:
         """Charge an execute to the wallet that it claims to come from."""
         if self.enabled:
             wallet = sender_of(request)[:42].lower()

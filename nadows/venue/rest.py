@@ -12,14 +12,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from nadows.messages.archive import decode_archive_request
-from nadows.messages.wire import UnreadableRequest
-from nadows.venue.answers import Json
+from nadows.messages.wire import UnreadableRequest, encode
 from nadows.venue.archive_queries import ArchiveQueries
 from nadows.venue.gateway import Answer
 from nadows.venue.limits import Limits
 from nadows.venue.queries import Queries
 from nadows.venue.refusal import Refusal
 from nadows.venue.rest_v2 import RestV2
+from nadows.venue.trigger_service import TriggerService
 
 __all__ = ["GATEWAY_PATHS", "HttpAnswer", "HttpRequest", "Rest", "query_as_json"]
 
@@ -75,8 +75,16 @@ def query_as_json(query: Mapping[str, str]) -> bytes:
 class Rest:
     """Serves every path that is not a request of the gateway."""
 
-    def __init__(self, queries: Queries, archive: ArchiveQueries, v2: RestV2, limits: Limits) -> None:
+    def __init__(
+        self,
+        queries: Queries,
+        archive: ArchiveQueries,
+        v2: RestV2,
+        triggers: TriggerService,
+        limits: Limits,
+    ) -> None:
         self._queries = queries
+        self._triggers = triggers
         self._archive = archive
         self._limits = limits
         self._get: dict[str, Callable[[Mapping[str, str], int], object]] = {
@@ -90,8 +98,8 @@ class Rest:
         """Answer a request for *path*, which is the request's without ``/gateway``."""
         if path == "/archive/v1":
             return self._archive_v1(request, now_ns) if request.method == "POST" else _bare(405, "use POST")
-        if path.startswith("/trigger/v1"):
-            return _json(200, _failure(4001, "the trigger service is not simulated yet"))
+        if path in ("/trigger/v1/execute", "/trigger/v1/query"):
+            return self._trigger_v1(request, path, now_ns)
         respond = self._get.get(path)
         if respond is None:
             return _bare(404, f"there is nothing at {path}")
@@ -101,6 +109,13 @@ class Rest:
             return _json(200, respond(request.query, now_ns))
         except Refusal as refusal:
             return _bare(400, refusal.text, refusal.code)
+
+    def _trigger_v1(self, request: HttpRequest, path: str, now_ns: int) -> HttpAnswer:
+        if request.method != "POST":
+            return _bare(405, "use POST")
+        serve = self._triggers.execute if path.endswith("execute") else self._triggers.query
+        envelope, code = serve(request.body, now_ns)
+        return HttpAnswer(_HTTP_STATUS.get(code, 200), encode(envelope))
 
     def _archive_v1(self, request: HttpRequest, now_ns: int) -> HttpAnswer:
         try:
@@ -124,7 +139,3 @@ def _json(status: int, body: object) -> HttpAnswer:
 def _bare(status: int, text: str, code: int = 1005) -> HttpAnswer:
     """Answer as the archive does: the error and its code, without an envelope."""
     return _json(status, {"error": text, "error_code": code})
-
-
-def _failure(code: int, text: str) -> Json:
-    return {"status": "failure", "error": text, "error_code": code}

@@ -18,7 +18,7 @@ from nadows.venue.orders import LiveOrder
 from nadows.venue.products import QUOTE_ID
 from nadows.venue.refusal import Refusal
 
-__all__ = ["MAX_OPEN_ORDERS", "Candidate", "admit"]
+__all__ = ["MAX_OPEN_ORDERS", "Candidate", "admit", "check_increments"]
 
 MAX_OPEN_ORDERS: Final = 500
 """Open orders of one subaccount in one product."""
@@ -34,6 +34,8 @@ class Candidate:
     spot_leverage: bool | None
     freed: int = 0
     """Open orders of the same product that the same request takes away."""
+    is_triggered: bool = False
+    """Whether it comes from the trigger service."""
     may_borrow_margin: bool = True
     """Whether the account may go into debt for isolated margin."""
 
@@ -51,7 +53,7 @@ def admit(candidate: Candidate, engine: Engine, builders: frozenset[int], now_ns
         Refusal: With the code of the first rule that is broken.
     """
     _check_kind(candidate, builders)
-    _check_increments(candidate)
+    check_increments(candidate)
     _check_expiration(candidate, now_ns)
     _check_price(candidate, engine)
     _check_size(candidate)
@@ -67,7 +69,7 @@ def _check_kind(candidate: Candidate, builders: frozenset[int]) -> None:
     if candidate.market.status is not TradingStatus.LIVE:
         _check_status(candidate)
     _check_isolation(candidate)
-    if appendix.trigger is not Trigger.NONE:
+    if appendix.trigger is not Trigger.NONE and not candidate.is_triggered:
         raise Refusal(2097, "Trigger orders go to the trigger service, not to the gateway.")
     if appendix.builder_id and appendix.builder_id not in builders:
         raise Refusal(2118, f"Builder {appendix.builder_id} is not registered.")
@@ -110,7 +112,8 @@ def _check_isolation(candidate: Candidate) -> None:
         raise Refusal(2122, f"{product.symbol} takes isolated orders only.")
 
 
-def _check_increments(candidate: Candidate) -> None:
+def check_increments(candidate: Candidate) -> None:
+    """Check that price and amount are multiples of their increments, and the amount not zero."""
     order, product = candidate.order, candidate.market.product
     if not order.qty:
         raise Refusal(2002, "The amount must not be zero.")

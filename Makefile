@@ -64,6 +64,7 @@ faults: $(READY)  ## 1,000 seeded runs with faults: no fill lost or doubled, no 
 
 faults-tcp: $(READY)  ## 300 faults on real sockets under load, some minutes: cut, reset, stalled, swallowed, refused
 	$(BIN)/python -m tests.faults.sockets
+
 matching: $(READY)  ## a million random orders through the venue's matcher and a simple one: every trade and book equal
 	$(BIN)/python -m tests.venue.reference_matcher
 

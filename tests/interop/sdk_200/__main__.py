@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from tests.interop.sdk_200 import accounts, executes, history, queries, sockets
+from tests.interop.sdk_200 import accounts, executes, history, queries, services, sockets
 from tests.interop.sdk_200.checks import World, run
 
 KEY = "0x" + "4e" * 32
@@ -30,7 +30,7 @@ def main() -> int:
     sys.addaudithook(fence)
     logging.basicConfig(level=logging.WARNING)
     world = World(ready=json.loads(sys.argv[1]), key=KEY)
-    suites = (queries.suite, executes.suite, accounts.suite, history.suite, sockets.suite)
+    suites = (queries.suite, executes.suite, accounts.suite, history.suite, services.suite, sockets.suite)
     return 0 if run(suites, world) else 1
 
 

@@ -22,6 +22,7 @@ KBTC = 1
 BTC_PERP = 2
 ETH_PERP = 4
 SPOTS = (1, 3, 5)
+NLP = 11
 PERPS = (2, 4, 8)
 
 NOTIONAL = 1000

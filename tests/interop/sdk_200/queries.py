@@ -12,6 +12,7 @@ from nado_protocol.engine_client.types.models import EngineStatus, MarketType
 from tests.interop.sdk_200.checks import (
     BTC_PERP,
     ETH_PERP,
+    NLP,
     PERPS,
     SPOTS,
     Suite,
@@ -81,7 +82,7 @@ def symbols(world: World) -> str:
 @suite("all_products")
 def all_products(world: World) -> str:
     answer = world.client.market.get_all_engine_markets()
-    same([0, *SPOTS], sorted(each.product_id for each in answer.spot_products), "spot")
+    same([0, *SPOTS, NLP], sorted(each.product_id for each in answer.spot_products), "spot")
     same(list(PERPS), sorted(each.product_id for each in answer.perp_products), "perp")
     return f"{len(answer.spot_products)} spot, {len(answer.perp_products)} perp"
 

@@ -25,7 +25,7 @@ from nadows.bench.channel import FrameReader, Message
 from nadows.bench.environment import CpuClock, process_cpu_ns
 from nadows.bench.histogram import Histogram
 from nadows.bench.histogram_files import LoggedInterval
-from nadows.bench.outcome import SCHEDULED, Clock, Counts, Crossing, Kind, KindOutcome, PhaseOutcome, Usage
+from nadows.bench.outcome import FOLLOW_UP, Clock, Counts, Crossing, Kind, KindOutcome, PhaseOutcome, Usage
 from nadows.bench.scenario import Scenario
 from nadows.embedded import EmbeddedVenue, embedded_venue
 from nadows.errors import ConnectionLost, NadowsError, TransportError, VenueError
@@ -306,7 +306,7 @@ class _Merger:
         phase = 0
         for block in interval.samples:
             values = array("q", block.values)
-            kind, clock = cast(Kind, block.kind), cast(Clock, block.clock)
+            kind, clock = block.kind, cast(Clock, block.clock)
             part = Histogram()
             part.record(values)
             self._kinds[block.phase].setdefault(kind, KindOutcome()).clock(clock).add(part)
@@ -315,9 +315,11 @@ class _Merger:
                 LoggedInterval(f"{name}.{clock}.{kind}", start_ns, interval.length_ns, part)
             )
             phase = max(phase, block.phase)
-            if kind in SCHEDULED and clock == "response":
+            if kind == FOLLOW_UP:
+                continue
+            if clock == "response":
                 responses += values
-            elif kind in SCHEDULED and clock == "lag":
+            elif clock == "lag":
                 lags += values
         totals = (interval.sent, interval.acked, interval.failed)
         sent, acked, failed = (now - before for now, before in zip(totals, self._totals, strict=True))
@@ -347,11 +349,11 @@ class _Merger:
         for number, (phase, report) in enumerate(zip(record.scenario.phases, finished.phases, strict=True)):
             kinds = self._kinds[number]
             for kind, counted in report.kinds.items():
-                kinds.setdefault(cast(Kind, kind), KindOutcome()).counts = _counts(counted)
+                kinds.setdefault(kind, KindOutcome()).counts = _counts(counted)
             record.outcomes.append(
                 PhaseOutcome(
                     name=phase.name,
-                    target_rate=phase.rate,
+                    target_rate=phase.mean_rate,
                     duration_ns=report.duration_ns,
                     recorded=phase.record,
                     kinds=kinds,

@@ -11,6 +11,9 @@ lag      sent - due              the generator's own lateness
 event    fill on the stream - due  only for orders that cross
 ======== ======================= ===========================================================
 
+What a request does is its *kind*; kinds are reported under *operations*, of which ``all`` is the whole
+schedule.
+
 Every request that was sent is in response and service: refused ones too, and those without an answer at their
 age when they were given up. Leaving them out would flatter.
 """
@@ -26,11 +29,13 @@ from typing import Final, Literal
 from nadows.bench.histogram import Histogram
 
 __all__ = [
+    "ALL",
     "CLOCKS",
-    "KINDS",
+    "FAMILIES",
+    "FOLLOW_UP",
     "LATE_NS",
     "OPERATIONS",
-    "SCHEDULED",
+    "QUERIES",
     "Clock",
     "Counts",
     "Crossing",
@@ -40,21 +45,39 @@ __all__ = [
     "Usage",
 ]
 
-Kind = Literal["cross", "rest", "cancel_product_orders"]
+Kind = str
+"""What a request does: a name of `OPERATIONS` that stands for itself alone."""
 Clock = Literal["response", "service", "lag", "event", "errors"]
 
-KINDS: Final[tuple[Kind, ...]] = ("cross", "rest", "cancel_product_orders")
-"""What a request does: cross the book, rest in it, or cancel what rests."""
 CLOCKS: Final[tuple[Clock, ...]] = ("response", "service", "lag", "event")
 LATE_NS: Final = 1_000_000
 """A request is late when it is sent so long after it was due: half of what any timer but ours is off."""
-SCHEDULED: Final[tuple[Kind, ...]] = ("cross", "rest")
-"""Kinds that the schedule asks for; the others follow from their outcome and are counted apart."""
+ALL: Final = "all"
+"""The operation that is the whole schedule."""
+FOLLOW_UP: Final[Kind] = "cancel_product_orders"
+"""The one kind that the schedule does not ask for: it follows from orders that rest, and is counted apart."""
+QUERIES: Final[tuple[Kind, ...]] = (
+    "query_all_products",
+    "query_contracts",
+    "query_fee_rates",
+    "query_market_liquidity",
+    "query_market_price",
+    "query_status",
+    "query_subaccount_info",
+    "query_subaccount_orders",
+    "query_symbols",
+)
+FAMILIES: Final = (ALL, *("place_order", "cancel_and_place", "cancel_orders", "query", "connect"), FOLLOW_UP)
+"""The operations that a report lists; the others are parts of these."""
+_SINGLE: Final[tuple[Kind, ...]] = (
+    *("cross", "rest", "cancel_and_place", "cancel_orders"),
+    *(*QUERIES, "connect"),
+)
 _OPERATIONS: Final[dict[str, tuple[Kind, ...]]] = {
-    "place_order": SCHEDULED,
-    "cross": ("cross",),
-    "rest": ("rest",),
-    "cancel_product_orders": ("cancel_product_orders",),
+    ALL: _SINGLE,
+    "place_order": ("cross", "rest"),
+    "query": QUERIES,
+    **{kind: (kind,) for kind in (*_SINGLE, FOLLOW_UP)},
 }
 OPERATIONS: Final = tuple(_OPERATIONS)
 """Names under which kinds are reported, the whole schedule first."""
@@ -162,7 +185,7 @@ class PhaseOutcome:
     crossing: Crossing = field(default_factory=Crossing)
     usage: Usage = field(default_factory=Usage)
 
-    def counts(self, operation: str = OPERATIONS[0]) -> Counts:
+    def counts(self, operation: str = ALL) -> Counts:
         """Return the counts of an operation (see `OPERATIONS`)."""
         total = Counts()
         for outcome in self._of(operation):
@@ -182,7 +205,7 @@ class PhaseOutcome:
     @property
     def late(self) -> int:
         """Scheduled requests that were sent late (see `LATE_NS`)."""
-        lag = self.histogram(OPERATIONS[0], "lag")
+        lag = self.histogram(ALL, "lag")
         return lag.count - lag.count_within(LATE_NS)
 
     def leaks(self) -> list[str]:

@@ -13,25 +13,44 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 from math import gcd
-from typing import cast
 
 from nadows.bench.outcome import Kind
 from nadows.bench.scenario import MixEntry, Scenario
 from nadows.pacing import EVEN, Arrivals, Phase, Schedule
 
-__all__ = ["Plan", "interleave"]
+__all__ = ["Plan", "Turns", "interleave"]
 
 
-class Plan:
-    """The requests of a scenario, numbered from 0."""
+class Turns:
+    """What each request does, whoever decides when: all there is to plan of a closed model."""
 
     def __init__(self, scenario: Scenario) -> None:
-        arrivals = Arrivals(rng=random.Random(scenario.seed)) if scenario.arrival == "poisson" else EVEN
-        self._schedule = Schedule([Phase(each.duration_ns, each.rate) for each in scenario.phases], arrivals)
         self._connections = scenario.connections
         self._kinds = interleave(scenario.mix)
         self.ends_ns = tuple(accumulate(phase.duration_ns for phase in scenario.phases))
         """When each phase ends, ns after the start."""
+
+    def connection(self, index: int) -> int:
+        """Return the number of the connection that sends a request: round and round."""
+        return index % self._connections
+
+    def kind(self, index: int) -> Kind:
+        """Return what a request does. Each connection goes through the whole mix on its own."""
+        return self._kinds[index // self._connections % len(self._kinds)]
+
+    def phase_at(self, instant_ns: int) -> int:
+        """Return the number of the phase of an instant (ns after the start); after the end, of the last."""
+        return min(bisect_right(self.ends_ns, instant_ns), len(self.ends_ns) - 1)
+
+
+class Plan(Turns):
+    """The requests of an open scenario, numbered from 0."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(scenario)
+        self._schedule = Schedule(
+            [Phase(each.duration_ns, each.rate, each.to) for each in scenario.phases], _arrivals(scenario)
+        )
         self._firsts = (0, *map(self._schedule.count, self.ends_ns[:-1]))
 
     def __len__(self) -> int:
@@ -45,14 +64,6 @@ class Plan:
     def phase(self, index: int) -> int:
         """Return the number of the phase a request belongs to."""
         return bisect_right(self._firsts, index) - 1
-
-    def connection(self, index: int) -> int:
-        """Return the number of the connection that sends a request: round and round."""
-        return index % self._connections
-
-    def kind(self, index: int) -> Kind:
-        """Return what a request does. Each connection goes through the whole mix on its own."""
-        return self._kinds[index // self._connections % len(self._kinds)]
 
     def due_before(self, instant_ns: int) -> int:
         """Count the requests that are due before an instant (ns after the start)."""
@@ -76,6 +87,16 @@ class Plan:
         return counted
 
 
+def _arrivals(scenario: Scenario) -> Arrivals:
+    match scenario.arrival:
+        case "poisson":
+            return Arrivals(rng=random.Random(scenario.seed))
+        case "burst":
+            return Arrivals(burst=scenario.burst)
+        case _:
+            return EVEN
+
+
 def interleave(mix: Sequence[MixEntry]) -> tuple[Kind, ...]:
     """Spread the shares of a mix as evenly as whole requests allow: 3 to 1 is c c r c, not c c c r.
 
@@ -90,5 +111,5 @@ def interleave(mix: Sequence[MixEntry]) -> tuple[Kind, ...]:
         credit = [have + weight for have, weight in zip(credit, weights, strict=True)]
         richest = max(range(len(credit)), key=credit.__getitem__)
         credit[richest] -= total
-        order.append(cast(Kind, mix[richest].price))
+        order.append(mix[richest].kind)
     return tuple(order)

@@ -47,6 +47,8 @@ def parse_duration(text: str, what: str = "duration") -> int:
 
 def show_duration(duration_ns: int) -> str:
     """Write a duration exactly, in the largest unit that divides it: the inverse of `parse_duration`."""
+    if not duration_ns:
+        return "0s"
     unit = next(unit for unit, size in reversed(TIME_UNITS.items()) if duration_ns % size == 0)
     return f"{duration_ns // TIME_UNITS[unit]}{unit}"
 

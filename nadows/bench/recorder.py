@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from nadows.bench.outcome import Clock, Counts, Crossing, Kind
+from nadows.bench.outcome import FOLLOW_UP, Clock, Counts, Crossing, Kind
 
 __all__ = ["TIMEOUT", "PhaseTally", "Recorder", "Samples"]
 
@@ -124,7 +124,7 @@ class Recorder:
         """Note that a request is being sent.
 
         Args:
-            key: Its own number.
+            key: Its own number; below 0 for what the schedule did not ask for.
             phase: That it belongs to.
             kind: What it does.
             due_ns: When it should have been sent.
@@ -137,7 +137,7 @@ class Recorder:
         track.lag.append(sent_ns - due_ns)
         self._flights[key] = _Flight(tally, track, due_ns, sent_ns, digest)
         tally.inflight_max = max(tally.inflight_max, len(self._flights))
-        if kind != "cancel_product_orders" and sent_ns <= tally.end_ns:
+        if kind != FOLLOW_UP and sent_ns <= tally.end_ns:
             tally.in_time += 1
         if digest is not None:
             self._crosses[digest] = _Cross(tally, track, due_ns)
@@ -190,8 +190,8 @@ class Recorder:
             cross.tally.crossing.filled += 1
             del self._crosses[digest]
 
-    def give_up(self, now_ns: int, timeout_ns: int) -> None:
-        """Count what has waited too long as failed, at its age."""
+    def give_up(self, now_ns: int, timeout_ns: int) -> int:
+        """Count what has waited too long as failed, at its age; return how many of the schedule these are."""
         overdue = []
         # Requests are in the order of sending, so the first that is young enough ends the search.
         for key, flight in self._flights.items():
@@ -200,6 +200,8 @@ class Recorder:
             overdue.append(key)
         for key in overdue:
             self.answered(key, now_ns, TIMEOUT)
+        # What follows from the schedule has keys below 0.
+        return sum(key >= 0 for key in overdue)
 
     def finish(self, now_ns: int) -> None:
         """Close the books: without answer is unfinished, without fill missing; both at their age."""
@@ -225,10 +227,7 @@ class Recorder:
     def totals(self) -> tuple[int, int, int]:
         """Return how many scheduled requests were sent, acked, and failed so far, in all phases."""
         counts = [
-            track.counts
-            for tally in self.phases
-            for kind, track in tally.tracks.items()
-            if kind != "cancel_product_orders"
+            track.counts for tally in self.phases for kind, track in tally.tracks.items() if kind != FOLLOW_UP
         ]
         return (
             sum(each.sent for each in counts),

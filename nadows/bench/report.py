@@ -17,7 +17,7 @@ from rich.text import Text
 from nadows.bench.engine import Progress, RunRecord
 from nadows.bench.histogram import Histogram, enough_samples
 from nadows.bench.histogram_files import hgrm, hlog
-from nadows.bench.outcome import Clock, PhaseOutcome
+from nadows.bench.outcome import ALL, FOLLOW_UP, Clock, PhaseOutcome
 from nadows.bench.quantities import show_ns
 from nadows.bench.thresholds import Judgement
 from nadows.bench.verdict import Verdict
@@ -27,11 +27,11 @@ __all__ = ["progress_line", "summary", "write_report"]
 
 _SHOWN: Final = (50.0, 90.0, 99.0, 99.9)
 _ROWS: Final[tuple[tuple[str, str, Clock, str], ...]] = (
-    ("response", "place_order", "response", "bold"),
-    ("service", "place_order", "service", ""),
-    ("lag", "place_order", "lag", "dim"),
-    ("fill", "place_order", "event", "bold"),
-    ("cancel", "cancel_product_orders", "response", ""),
+    ("response", ALL, "response", "bold"),
+    ("service", ALL, "service", ""),
+    ("lag", ALL, "lag", "dim"),
+    ("fill", ALL, "event", "bold"),
+    ("cancel", FOLLOW_UP, "response", ""),
 )
 _STYLES: Final = {
     "valid": "bold green",
@@ -67,9 +67,11 @@ def _heading(outcome: PhaseOutcome) -> Text:
     seconds = outcome.duration_ns / 1e9
     achieved = outcome.in_time / seconds if seconds else 0.0
     text = Text()
-    text.append(f"{outcome.name}: {achieved:.1f} orders/s", style="bold")
+    text.append(f"{outcome.name}: {achieved:.1f} requests/s", style="bold")
     text.append(
         f" of {float(outcome.target_rate):g} for {seconds:.4g} s ({outcome.sent_ratio:.2%} of the schedule)\n"
+        if outcome.target_rate
+        else f" for {seconds:.4g} s, as the answers allowed (closed model)\n"
     )
     text.append(
         f"planned {counts.planned} = sent {counts.sent} + dropped {counts.dropped}; "
@@ -100,9 +102,11 @@ def _cells(histogram: Histogram) -> Iterable[str]:
 
 def _remarks(outcome: PhaseOutcome) -> list[Text]:
     crossing, usage = outcome.crossing, outcome.usage
-    cancels = outcome.counts("cancel_product_orders")
-    fills = f"fills: {crossing.filled} of {crossing.accepted} accepted crossing orders seen on the stream"
-    lines = [f"{fills}; {cancels.acked} cancellations beside"]
+    cancels = outcome.counts(FOLLOW_UP)
+    lines = []
+    if crossing.accepted:
+        fills = f"fills: {crossing.filled} of {crossing.accepted} accepted crossing orders seen on the stream"
+        lines.append(f"{fills}; {cancels.acked} cancellations beside")
     if usage.wall_ns:
         venue = "" if usage.venue_cpu_ns is None else f", venue {usage.venue_cpu_ns / usage.wall_ns:.0%}"
         lines.append(

@@ -15,7 +15,7 @@ from typing import Any, Final
 from nadows import __version__
 from nadows.bench.engine import RunRecord
 from nadows.bench.histogram import Histogram, enough_samples
-from nadows.bench.outcome import CLOCKS, Counts, PhaseOutcome, Usage
+from nadows.bench.outcome import ALL, CLOCKS, FAMILIES, FOLLOW_UP, Counts, PhaseOutcome, Usage
 from nadows.bench.thresholds import Judgement
 from nadows.bench.verdict import Verdict
 
@@ -88,9 +88,9 @@ def _ci(record: RunRecord) -> dict[str, Any]:
     counts = Counts()
     for outcome in recorded:
         counts.add(outcome.counts())
-    response = Histogram.merged(outcome.histogram("place_order", "response") for outcome in recorded)
-    lag = Histogram.merged(outcome.histogram("place_order", "lag") for outcome in recorded)
-    event = Histogram.merged(outcome.histogram("place_order", "event") for outcome in recorded)
+    response = Histogram.merged(outcome.histogram(ALL, "response") for outcome in recorded)
+    lag = Histogram.merged(outcome.histogram(ALL, "lag") for outcome in recorded)
+    event = Histogram.merged(outcome.histogram(ALL, "event") for outcome in recorded)
     duration_ns = sum(outcome.duration_ns for outcome in recorded)
     in_time = sum(outcome.in_time for outcome in recorded)
     return {
@@ -131,23 +131,20 @@ def _usage_of(record: RunRecord) -> dict[str, Any]:
 
 def _phase(outcome: PhaseOutcome) -> dict[str, Any]:
     counts = outcome.counts()
-    operations = {
-        "place_order": outcome.counts(),
-        "cancel_product_orders": outcome.counts("cancel_product_orders"),
-    }
-    kinds = [kind for kind in ("cross", "rest") if kind in outcome.kinds]
+    operations = {name: outcome.counts(name) for name in FAMILIES}
+    kinds = sorted(kind for kind in outcome.kinds if kind != FOLLOW_UP)
     return {
         "name": outcome.name,
         "recorded": outcome.recorded,
         "target_rps": float(outcome.target_rate),
         "duration_ns": outcome.duration_ns,
         "achieved_rps": outcome.in_time * 10**9 / outcome.duration_ns if outcome.duration_ns else 0.0,
-        # Of the schedule: orders. Cancellations follow from answers and are counted under their operation.
+        # Of the schedule. What follows from it is counted under its own operation.
         **_counts(counts),
         "ops": {
             name: _counts(each) | _clocks(outcome, name)
             for name, each in operations.items()
-            if each.planned or name == "place_order"
+            if each.planned or name == ALL
         },
         "kinds": {kind: _counts(outcome.counts(kind)) | _clocks(outcome, kind) for kind in kinds},
         "crossing": {
@@ -206,7 +203,7 @@ def _name(percentile: float) -> str:
 
 
 def _instrument(outcome: PhaseOutcome) -> dict[str, Any]:
-    lag = outcome.histogram("place_order", "lag")
+    lag = outcome.histogram(ALL, "lag")
     usage: Usage = outcome.usage
     return {
         "sent_ratio": round(outcome.sent_ratio, 6),

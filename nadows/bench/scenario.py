@@ -7,6 +7,7 @@ mistake is found before anything is started.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,43 +15,99 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
+from nadows.bench.outcome import FOLLOW_UP, OPERATIONS
 from nadows.bench.quantities import parse_duration, parse_rate, show_duration
 from nadows.bench.thresholds import Threshold
 from nadows.errors import UsageError
 
-__all__ = ["Arrival", "Flow", "LoadPhase", "MixEntry", "Price", "Scenario"]
+__all__ = [
+    "Arrival",
+    "Disconnect",
+    "Flow",
+    "LoadPhase",
+    "MixEntry",
+    "Model",
+    "OnFull",
+    "Scenario",
+    "Stall",
+    "Which",
+]
 
-Arrival = Literal["uniform", "poisson"]
+Arrival = Literal["uniform", "poisson", "burst"]
 Flow = Literal["off", "calm", "busy", "storm"]
-Price = Literal["cross", "rest"]
+Model = Literal["open", "closed"]
+OnFull = Literal["queue", "drop"]
+Which = Literal["oldest", "newest", "random"]
 
 MAX_REQUESTS: Final = 100_000_000
 MAX_CONNECTIONS: Final = 50
 """Half of what the venue allows an address (protocol.md 1): each connection here is two sockets."""
 MAX_TIMEOUT_NS: Final = 60_000_000_000
+MAX_BURST: Final = 10_000
+MAX_INFLIGHT: Final = 1_000_000
+MIN_EVERY_NS: Final = 100_000_000
 WARMUP: Final = "warmup"
 STEADY: Final = "steady"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPhase:
-    """A stretch of the run at one rate."""
+    """A stretch of the run at one rate, or at one that changes evenly."""
 
     name: str
     rate: Fraction
-    """Requests a second, all connections together."""
+    """Requests a second at its beginning, all connections together; 0 in a closed model, which has none."""
     duration_ns: int
     record: bool = True
     """Whether it counts; a warm-up does not."""
+    to: Fraction | None = None
+    """Requests a second at its end; the same if ``None``."""
+
+    @property
+    def mean_rate(self) -> Fraction:
+        """Requests a second over the whole phase."""
+        return self.rate if self.to is None else (self.rate + self.to) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class MixEntry:
-    """A share of the orders."""
+    """A share of the requests."""
 
-    price: Price
-    """``cross`` fills at once (IOC), ``rest`` waits in the book (post-only) and is cancelled later."""
+    kind: str
+    """``cross`` fills at once (IOC), ``rest`` waits in the book (post-only); see `nadows.bench.outcome`."""
     weight: int
+    of: Which = "oldest"
+    """Which of the resting orders is replaced or cancelled."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a scenario file would."""
+        op: dict[str, Any] = {"op": self.kind}
+        if self.kind in ("cross", "rest"):
+            op = {"op": "place_order", "price": self.kind}
+        elif self.kind.startswith("query_"):
+            op = {"op": "query", "type": self.kind.removeprefix("query_")}
+        elif self.kind in ("cancel_and_place", "cancel_orders"):
+            op["of"] = self.of
+        return op | {"weight": self.weight}
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """The embedded venue stands still: its process is stopped, its sockets stay open."""
+
+    at_ns: int
+    """When first, ns after the start."""
+    length_ns: int
+    every_ns: int | None = None
+    """From one to the next; ``None`` for once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """All sockets of the generator are cut under its clients."""
+
+    at_ns: int
+    every_ns: int | None = None
 
 
 _HALF_AND_HALF: Final = (MixEntry("cross", 1), MixEntry("rest", 1))
@@ -73,6 +130,18 @@ class Scenario:
     flow: Flow = "busy"
     """Background of the embedded venue."""
     arrival: Arrival = "uniform"
+    burst: int = 10
+    """Requests that are due at once, if the arrival is ``burst``."""
+    model: Model = "open"
+    users: int = 1
+    """Of a closed model: each has one request in flight."""
+    think_ns: int = 0
+    """Of a closed model: from an answer to the user's next request."""
+    max_inflight: int = 20_000
+    on_full: OnFull = "queue"
+    """With so many in flight, further requests wait (which counts as response time), or are dropped."""
+    stall: Stall | None = None
+    disconnect: Disconnect | None = None
     connections: int = 1
     """Clients, each with a wallet, a gateway socket and a subscription socket of its own."""
     timeout_ns: int = 2_000_000_000
@@ -88,9 +157,26 @@ class Scenario:
         for what, value, choices in (
             ("arrival", self.arrival, get_args(Arrival)),
             ("flow", self.flow, get_args(Flow)),
+            ("model", self.model, get_args(Model)),
+            ("on_full", self.on_full, get_args(OnFull)),
         ):
             if value not in choices:
                 raise UsageError(f"{what} must be one of {', '.join(choices)}, got {value!r}")
+        for what, number, most in (
+            ("burst", self.burst, MAX_BURST),
+            ("users", self.users, MAX_INFLIGHT),
+            ("max_inflight", self.max_inflight, MAX_INFLIGHT),
+        ):
+            if not 1 <= number <= most:
+                raise UsageError(f"{what} must lie between 1 and {most}, got {number}")
+        self._check_faults()
+
+    def _check_faults(self) -> None:
+        if self.stall is not None and not 0 < self.stall.length_ns < (self.stall.every_ns or MAX_TIMEOUT_NS):
+            raise UsageError("a stall must last some time, less than the time to the next one, below 60s")
+        for what, fault in (("stall", self.stall), ("disconnect", self.disconnect)):
+            if fault is not None and (fault.every_ns or MIN_EVERY_NS) < MIN_EVERY_NS:
+                raise UsageError(f"a {what} comes at most every 100ms")
 
     def _check_phases(self) -> None:
         names = [phase.name for phase in self.phases]
@@ -101,7 +187,12 @@ class Scenario:
         for phase in self.phases:
             if phase.duration_ns < 1:
                 raise UsageError(f"phase {phase.name!r} has no duration; give it one, such as 10s")
-        requests = sum(int(phase.rate * phase.duration_ns // 10**9) for phase in self.phases)
+            if (self.model == "closed") != (phase.rate == 0 and phase.to is None):
+                raise UsageError(
+                    f"phase {phase.name!r}: an open model needs a rate, and a closed one has none: "
+                    "its users send when they are answered"
+                )
+        requests = sum(int(phase.mean_rate * phase.duration_ns // 10**9) for phase in self.phases)
         if requests > MAX_REQUESTS:
             raise UsageError(
                 f"{requests} requests are more than {MAX_REQUESTS}: lower the rate or the duration"
@@ -118,6 +209,26 @@ class Scenario:
             raise UsageError("a mix needs weights of at least 0, and one above")
         if self.total_weight > 10_000:
             raise UsageError(f"the weights of a mix must sum to at most 10000, got {self.total_weight}")
+        weights: Counter[str] = Counter()
+        for entry in self.mix:
+            if entry.kind not in OPERATIONS or entry.kind == FOLLOW_UP:
+                raise UsageError(f"a mix has no {entry.kind!r}")
+            if entry.kind in weights:
+                raise UsageError(
+                    f"a mix has each kind once, and {entry.kind} is there twice: add the weights"
+                )
+            weights[entry.kind] += entry.weight
+        if self.is_quoting and weights["rest"] != weights["cancel_orders"]:
+            raise UsageError(
+                "a mix that replaces or cancels orders must cancel as many as it rests: give place_order "
+                f"with price rest (weight {weights['rest']}) and cancel_orders "
+                f"(weight {weights['cancel_orders']}) the same weight"
+            )
+
+    @property
+    def is_quoting(self) -> bool:
+        """Whether orders are replaced or cancelled one by one, so that some must rest all the time."""
+        return any(entry.kind in ("cancel_and_place", "cancel_orders") for entry in self.mix if entry.weight)
 
     @property
     def total_weight(self) -> int:
@@ -141,7 +252,7 @@ class Scenario:
         """Change the rate of all phases, of which only one may be recorded."""
         self._only_recorded("--rps")
         value = parse_rate(rate, "--rps")
-        return replace(self, phases=tuple(replace(phase, rate=value) for phase in self.phases))
+        return replace(self, phases=tuple(replace(phase, rate=value, to=None) for phase in self.phases))
 
     def with_duration(self, duration: str) -> Scenario:
         """Change the duration of the one recorded phase."""
@@ -177,28 +288,43 @@ class Scenario:
             "phase": [
                 {
                     "name": phase.name,
-                    "rate": _number(phase.rate),
                     "duration": show_duration(phase.duration_ns),
                     "record": phase.record,
                 }
+                | _rate_of(phase)
                 for phase in self.phases
             ],
-            "mix": [
-                {"op": "place_order", "price": entry.price, "weight": entry.weight} for entry in self.mix
-            ],
+            "mix": [entry.as_dict() for entry in self.mix],
             "threshold": [
                 {"expr": each.expr} | ({"phase": each.phase} if each.phase else {})
                 for each in self.thresholds
             ],
-            "target": {"kind": "sim", "flow": self.flow},
+            "target": {"kind": "sim", "flow": self.flow, "sim": self._faults()},
             "load": {
+                "model": self.model,
+                "users": self.users,
+                "think": show_duration(self.think_ns),
                 "arrival": self.arrival,
+                "burst": self.burst,
                 "connections": self.connections,
+                "max_inflight": self.max_inflight,
+                "on_full": self.on_full,
                 "product": self.product,
                 "seed": self.seed,
                 "timeout": show_duration(self.timeout_ns),
             },
         }
+
+    def _faults(self) -> dict[str, dict[str, str]]:
+        faults: dict[str, dict[str, str]] = {}
+        for name, fault in (("stall", self.stall), ("disconnect", self.disconnect)):
+            if fault is not None:
+                faults[name] = {"at": show_duration(fault.at_ns)}
+                if fault.every_ns is not None:
+                    faults[name]["every"] = show_duration(fault.every_ns)
+        if self.stall is not None:
+            faults["stall"]["for"] = show_duration(self.stall.length_ns)
+        return faults
 
     def sha256(self) -> str:
         """Hash the work: runs with equal hashes may be compared. Name, text and thresholds do not count."""
@@ -206,6 +332,12 @@ class Scenario:
             key: value for key, value in self.as_dict().items() if key not in {"name", "about", "threshold"}
         }
         return hashlib.sha256(msgspec.json.encode(work, order="deterministic")).hexdigest()
+
+
+def _rate_of(phase: LoadPhase) -> dict[str, Any]:
+    if phase.to is not None:
+        return {"rate": {"from": _number(phase.rate), "to": _number(phase.to)}}
+    return {"rate": _number(phase.rate)} if phase.rate else {}
 
 
 def _number(rate: Fraction) -> int | float:

@@ -22,7 +22,7 @@ from fractions import Fraction
 from typing import Final, cast
 
 from nadows.bench.histogram import Histogram, enough_samples
-from nadows.bench.outcome import CLOCKS, OPERATIONS, Clock, PhaseOutcome
+from nadows.bench.outcome import ALL, CLOCKS, OPERATIONS, Clock, PhaseOutcome
 from nadows.bench.quantities import TIME_UNITS
 from nadows.errors import UsageError
 
@@ -96,7 +96,7 @@ class Threshold:
             )
         metric = _known(expr, "metric", found["metric"], _METRICS)
         metric = _ALIASES.get(metric, metric)
-        op = _known(expr, "operation", found["op"] or OPERATIONS[0], OPERATIONS)
+        op = _known(expr, "operation", found["op"] or ALL, OPERATIONS)
         aggregate, limit_ns = _aggregate(expr, metric, found["aggregate"], found["limit"])
         bound = _bound(expr, _unit_of(metric, aggregate), found["number"], found["unit"])
         return cls(expr.strip(), metric, op, aggregate, limit_ns, found["relation"], bound, phase)

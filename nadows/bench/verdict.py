@@ -27,7 +27,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nadows.bench.outcome import LATE_NS, PhaseOutcome
+from nadows.bench.outcome import ALL, FOLLOW_UP, LATE_NS, PhaseOutcome
 from nadows.bench.quantities import show_ns
 from nadows.bench.recorder import TIMEOUT
 from nadows.bench.thresholds import Judgement
@@ -125,8 +125,8 @@ def generator_faults(outcome: PhaseOutcome) -> list[str]:
 
 def _lag_matters(outcome: PhaseOutcome) -> bool:
     """Say whether the generator's lateness is a good part of what was measured."""
-    response = outcome.histogram("place_order", "response").percentile(99)
-    return outcome.histogram("place_order", "lag").percentile(99) > max(LATE_NS, LAG_SHARE * response)
+    response = outcome.histogram(ALL, "response").percentile(99)
+    return outcome.histogram(ALL, "lag").percentile(99) > max(LATE_NS, LAG_SHARE * response)
 
 
 def _drowned(outcome: PhaseOutcome) -> str:
@@ -147,7 +147,7 @@ def _is_noisy(outcome: PhaseOutcome) -> bool:
 def warnings(outcome: PhaseOutcome) -> list[str]:
     """Say what else a reader of the numbers should know."""
     notes = []
-    counts, cancels, crossing = outcome.counts(), outcome.counts("cancel_product_orders"), outcome.crossing
+    counts, cancels, crossing = outcome.counts(), outcome.counts(FOLLOW_UP), outcome.crossing
     failed = counts.errors + cancels.errors
     if failed:
         listed = ", ".join(f"{name} ({count})" for name, count in failed.most_common(3))

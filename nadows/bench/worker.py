@@ -15,23 +15,27 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
-from typing import Final
+from itertools import accumulate, count
+from random import Random
+from typing import Any, Final
 
 import msgspec
 
 from nadows.bench import channel
 from nadows.bench.channel import Message
-from nadows.bench.load import Load, Trader
-from nadows.bench.outcome import Kind
-from nadows.bench.plan import Plan
+from nadows.bench.load import ClosedLoad, Load, OpenLoad
+from nadows.bench.outcome import FOLLOW_UP, Kind
+from nadows.bench.plan import Plan, Turns
 from nadows.bench.recorder import PhaseTally
 from nadows.bench.scenario import Scenario
 from nadows.bench.scenario_file import build
+from nadows.bench.trader import Trader
 from nadows.client import connect
 from nadows.errors import NadowsError, VenueError
+from nadows.messages import Stream
 from nadows.network import Network
 from nadows.signing import Signer
 
@@ -158,9 +162,9 @@ async def generate(spec: channel.Spec, started: asyncio.Event, stopped: asyncio.
     network = Network.from_ready_line(spec.network, name="bench")
     if spec.pin is not None:
         os.sched_setaffinity(0, {spec.pin})
-    plan = Plan(scenario)
+    turns = Turns(scenario) if scenario.model == "closed" else Plan(scenario)
     async with _traders(scenario, network) as (traders, connect_ns), asyncio.TaskGroup() as tasks:
-        load = Load(plan, traders, tasks, scenario.timeout_ns)
+        load = _load(scenario, turns, traders, tasks)
         # Whatever was made until now lives to the end; the collector would only walk it again and again, up
         # to a tenth of a second each time. What the run itself makes is freed by reference counts.
         gc.collect()
@@ -169,12 +173,27 @@ async def generate(spec: channel.Spec, started: asyncio.Event, stopped: asyncio.
         try:
             say(_ready(load, connect_ns))
             await started.wait()
-            await _Run(plan, load, scenario, say).run(stopped)
-            say(_finished(plan, load, traders))
+            await _Run(load, scenario, say).run(stopped)
+            say(_finished(scenario, load, traders))
         finally:
             load.close()
             gc.enable()
             gc.unfreeze()
+
+
+def _load(scenario: Scenario, turns: Turns, traders: list[Trader], tasks: asyncio.TaskGroup) -> Load:
+    if isinstance(turns, Plan):
+        return OpenLoad(
+            turns,
+            traders,
+            tasks,
+            scenario.timeout_ns,
+            max_inflight=scenario.max_inflight,
+            on_full=scenario.on_full,
+        )
+    return ClosedLoad(
+        turns, traders, tasks, scenario.timeout_ns, users=scenario.users, think_ns=scenario.think_ns
+    )
 
 
 @asynccontextmanager
@@ -188,11 +207,31 @@ async def _traders(scenario: Scenario, network: Network) -> AsyncIterator[tuple[
             client = await stack.enter_async_context(connect(network, wallet, limits=None))
             product = client.products.find(scenario.product)
             await client.book(product.product_id)
-            traders.append(Trader(client, product))
+            trader = Trader(
+                client,
+                product,
+                which={entry.kind: entry.of for entry in scenario.mix},
+                rng=Random(f"{scenario.seed} {number}"),
+                is_quoting=scenario.is_quoting,
+                connect=_newcomers(scenario, network),
+            )
+            await trader.prepare()
+            traders.append(trader)
             connect_ns.append(time.monotonic_ns() - begin_ns)
         yield traders, connect_ns
         for trader in traders:
             await _clean_up(trader)
+
+
+def _newcomers(scenario: Scenario, network: Network) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Return what connects another client, each with a wallet of its own, and lets it go again."""
+
+    async def connect_one(number: int) -> None:
+        async with connect(network, _wallet(scenario.seed, number)) as client:
+            await client.subscribe(Stream.best_bid_offer(client.products.find(scenario.product).product_id))
+
+    numbers = count(scenario.connections)
+    return lambda: connect_one(next(numbers))
 
 
 async def _clean_up(trader: Trader) -> None:
@@ -212,8 +251,8 @@ def _wallet(seed: int, number: int) -> Signer:
 class _Run:
     """One run of a load: phases, intervals and the end."""
 
-    def __init__(self, plan: Plan, load: Load, scenario: Scenario, say: Say) -> None:
-        self._plan = plan
+    def __init__(self, load: Load, scenario: Scenario, say: Say) -> None:
+        self._ends_ns = tuple(accumulate(phase.duration_ns for phase in scenario.phases))
         self._load = load
         self._timeout_ns = scenario.timeout_ns
         self._say = say
@@ -233,10 +272,10 @@ class _Run:
             now_ns = self._look()
             if stopped.is_set():
                 self._load.stop(now_ns)
-            while phase < len(self._plan.ends_ns) and now_ns >= self._start_ns + self._plan.ends_ns[phase]:
+            while phase < len(self._ends_ns) and now_ns >= self._start_ns + self._ends_ns[phase]:
                 self._mark(phase)
                 phase += 1
-        for rest in range(phase, len(self._plan.ends_ns)):
+        for rest in range(phase, len(self._ends_ns)):
             self._mark(rest)
         await self._drain()
 
@@ -252,7 +291,7 @@ class _Run:
 
     def _look(self) -> int:
         now_ns = time.monotonic_ns()
-        self._load.recorder.give_up(now_ns, self._timeout_ns)
+        self._load.give_up(now_ns)
         if now_ns - self._flushed_ns >= INTERVAL_NS:
             self._flush(now_ns)
         return now_ns
@@ -303,31 +342,34 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _finished(plan: Plan, load: Load, traders: list[Trader]) -> channel.Finished:
+def _finished(scenario: Scenario, load: Load, traders: list[Trader]) -> channel.Finished:
     stats: dict[str, int] = {}
     for trader in traders:
         for name, value in trader.client.stats().items():
             stats[name] = stats.get(name, 0) + value
-    stopped_at_ns = load.stopped_at_ns
+    begin_ns, reports = 0, []
+    for number, (phase, tally) in enumerate(zip(scenario.phases, load.recorder.phases, strict=True)):
+        end_ns = begin_ns + phase.duration_ns
+        until_ns = end_ns if load.stopped_at_ns is None else min(end_ns, load.stopped_at_ns)
+        reports.append(_phase_report(tally, load.planned(number), max(0, until_ns - begin_ns)))
+        begin_ns = end_ns
     return channel.Finished(
-        phases=[
-            _phase_report(tally, plan, number, stopped_at_ns)
-            for number, tally in enumerate(load.recorder.phases)
-        ],
+        phases=reports,
         stats=stats,
-        stopped=stopped_at_ns is not None,
+        stopped=load.stopped_at_ns is not None,
     )
 
 
-def _phase_report(tally: PhaseTally, plan: Plan, number: int, until_ns: int | None) -> channel.PhaseReport:
-    planned = plan.planned(number, until_ns)
+def _phase_report(
+    tally: PhaseTally, planned: Mapping[Kind, int] | None, duration_ns: int
+) -> channel.PhaseReport:
     kinds: dict[str, channel.Counted] = {}
-    everything: set[Kind] = {*planned, *tally.tracks}
+    everything: set[Kind] = {*(planned or ()), *tally.tracks}
     for kind in sorted(everything):
         counts = tally.track(kind).counts
         kinds[kind] = channel.Counted(
-            # What is not scheduled was planned when it was sent.
-            planned=counts.sent if kind == "cancel_product_orders" else planned[kind],
+            # What is not scheduled was planned when its turn came.
+            planned=counts.sent + counts.dropped if planned is None or kind == FOLLOW_UP else planned[kind],
             sent=counts.sent,
             dropped=counts.dropped,
             acked=counts.acked,
@@ -336,11 +378,9 @@ def _phase_report(tally: PhaseTally, plan: Plan, number: int, until_ns: int | No
             errors=dict(counts.errors),
             drops=dict(counts.drops),
         )
-    begin_ns = plan.ends_ns[number - 1] if number else 0
-    end_ns = plan.ends_ns[number] if until_ns is None else min(plan.ends_ns[number], until_ns)
     crossing = tally.crossing
     return channel.PhaseReport(
-        duration_ns=max(0, end_ns - begin_ns),
+        duration_ns=duration_ns,
         in_time=tally.in_time,
         late_busy=tally.late_busy,
         inflight_max=tally.inflight_max,

@@ -54,7 +54,7 @@ def phase_outcome(**kinds: KindOutcome) -> PhaseOutcome:
     """Return a phase of 1000 requests at 1000 a second, or of the kinds given."""
     chosen: dict[Kind, KindOutcome] = {"cross": kind_outcome([2 * MS] * 500, events=[3 * MS] * 500)}
     chosen["rest"] = kind_outcome([MS] * 500)
-    chosen |= kinds  # type: ignore[arg-type]  # keyword names are str to the checker
+    chosen |= kinds
     return PhaseOutcome(
         name="steady",
         target_rate=Fraction(1000),

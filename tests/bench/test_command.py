@@ -72,7 +72,7 @@ def children_of(pid: int) -> list[int]:
         (["--timeout", "5"], "--timeout '5' is no duration"),
         (["--connections", "0"], "connections must lie between 1 and 50"),
         (["--threshold", "latency.p99<1ms"], "no metric is called 'latency'"),
-        (["--arrival", "burst"], "burst"),
+        (["--arrival", "sudden"], "sudden"),
         (["no-such-scenario"], "no scenario is called 'no-such-scenario'"),
         (["--url", "http://192.0.2.1:80"], "never leaves this machine"),
         (["--url", "nonsense"], "must be a URL"),

@@ -7,15 +7,20 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from functools import partial
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from nadows import messages
 from nadows.bench import load as loads
-from nadows.bench.load import Load, Trader, error_name
-from nadows.bench.plan import Plan
-from nadows.bench.scenario import LoadPhase, MixEntry, Scenario
+from nadows.bench.load import ClosedLoad, Load, OpenLoad, error_name
+from nadows.bench.outcome import FOLLOW_UP, QUERIES
+from nadows.bench.plan import Plan, Turns
+from nadows.bench.scenario import LoadPhase, MixEntry, OnFull, Scenario
+from nadows.bench.trader import QUOTES, Trader
 from nadows.book import Level
 from nadows.client import Client
 from nadows.delivery import Callback
@@ -46,7 +51,7 @@ class FakeClient:
         self.book = SimpleNamespace(
             is_live=True, best_bid=Level(3000 * ONE_X18, ONE_X18), best_ask=Level(3001 * ONE_X18, ONE_X18)
         )
-        self.desk = SimpleNamespace(books={4: self.book})
+        self.desk = SimpleNamespace(books={4: self.book}, gateway=SimpleNamespace(is_up=True))
         self.subaccount = SimpleNamespace(hex="0xab")
         self.orders: list[Any] = []
         self.replies: list[OnReply] = []
@@ -54,12 +59,16 @@ class FakeClient:
         self.cancelled: list[tuple[int, int]] = []
         """How many orders had been sent when a product was cancelled, and which product."""
         self.is_connected = True
+        self.signed = 0
         self.cancel_error: NadowsError | None = None
         self.answer: Reply | NadowsError | None = OK
+        self.asked: list[Any] = []
+        """Queries, cancellations and replacements, in order."""
 
     def sign(self, product_id: int, amount: int, price: int, appendix: Appendix) -> Any:
+        self.signed += 1
         return SimpleNamespace(
-            digest=f"0x{len(self.orders):x}", amount=amount, price=price, type=appendix.order_type
+            digest=f"0x{self.signed:x}", amount=amount, price=price, type=appendix.order_type
         )
 
     def submit(self, order: Any, on_reply: OnReply) -> None:
@@ -73,6 +82,19 @@ class FakeClient:
     def on(self, callback: Callback, *streams: Any) -> Callable[[], None]:
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
+
+    async def place_order(self, order: Any) -> Reply:
+        self.asked.append(("place_order", order.digest))
+        return OK
+
+    async def cancel_orders(self, orders: Any) -> None:
+        self.asked.append(("cancel_orders", *orders))
+
+    async def cancel_and_place(self, cancel: Any, order: Any) -> None:
+        self.asked.append(("cancel_and_place", cancel, order.digest))
+
+    async def query(self, query: Any) -> None:
+        self.asked.append(messages.query_type(query))
 
     async def cancel_product_orders(self, *products: int) -> None:
         self.cancelled += [(len(self.orders), product) for product in products]
@@ -103,8 +125,8 @@ class FakeClient:
         )
 
 
-def trader_of(client: FakeClient) -> Trader:
-    return Trader(cast(Client, client), ETH)
+def trader_of(client: FakeClient, **options: Any) -> Trader:
+    return Trader(cast(Client, client), ETH, **options)
 
 
 @asynccontextmanager
@@ -116,13 +138,20 @@ async def running(
     timeout_ns: int = 10**9,
     start_ns: int | None = None,
     mix: Sequence[MixEntry] = (MixEntry("cross", 1), MixEntry("rest", 1)),
-) -> AsyncIterator[Load]:
+    trader: Trader | None = None,
+    max_inflight: int = 1000,
+    on_full: OnFull = "queue",
+) -> AsyncIterator[OpenLoad]:
     """Run a load of some requests over a fake client."""
     scenario = Scenario(
         name="x", phases=(LoadPhase("steady", Fraction(rate), ms * 1_000_000),), mix=tuple(mix)
     )
     async with asyncio.TaskGroup() as tasks:
-        load = Load(Plan(scenario), [trader_of(client)], tasks, timeout_ns)
+        load = OpenLoad(
+            *(Plan(scenario), [trader or trader_of(client)], tasks, timeout_ns),
+            max_inflight=max_inflight,
+            on_full=on_full,
+        )
         load.start(time.monotonic_ns() if start_ns is None else start_ns)
         try:
             yield load
@@ -133,6 +162,19 @@ async def running(
 async def all_sent(load: Load) -> None:
     async with asyncio.timeout(20):
         await load.all_sent.wait()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(20):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.001)
+
+
+def at_least(items: Sequence[object], count: int) -> bool:
+    return len(items) >= count
 
 
 async def answers() -> None:
@@ -249,13 +291,13 @@ async def test_cancellation_answered_after_its_time_out_is_late() -> None:
     client = FakeClient()
     async with running(client, ms=1) as load:
         await all_sent(load)
-        trader, recorder = load._traders[0], load.recorder
+        recorder = load.recorder
 
         async def slow() -> None:
             recorder.give_up(time.monotonic_ns() + 10**10, 1)
 
-        trader.cancel_all = slow  # type: ignore[method-assign]  # a slow venue
-        await load._cancel(trader, 0, 0)
+        recorder.sent(-1, 0, FOLLOW_UP, 0, time.monotonic_ns())
+        await load._follow(-1, 0, slow())
 
     assert {"timeout": 1} == recorder.phases[0].track("cancel_product_orders").counts.errors
     assert 1 == recorder.phases[0].late_answers
@@ -339,6 +381,216 @@ async def test_lateness_is_blamed_on_who_caused_it(monkeypatch: pytest.MonkeyPat
         await all_sent(load)
 
     assert (10 if busy else 0) == load.recorder.phases[0].late_busy
+
+
+async def test_quotes_are_replaced_and_cancelled_one_by_one() -> None:
+    """Some orders rest before the run; each replacement and cancellation takes one that rests."""
+    client = FakeClient()
+    mix = [MixEntry("rest", 1), MixEntry("cancel_and_place", 8), MixEntry("cancel_orders", 1, "newest")]
+    trader = trader_of(client, is_quoting=True, which={each.kind: each.of for each in mix})
+    await trader.prepare()
+    before = len(client.asked)
+    async with running(client, ms=30, mix=mix, trader=trader) as load:
+        await all_sent(load)
+        await answers()
+
+    placed = [digest for _, digest in client.asked[:before]]
+    assert [f"0x{number + 1:x}" for number in range(QUOTES)] == placed
+    replaced = [asked for asked in client.asked[before:] if asked[0] == "cancel_and_place"]
+    cancelled = [asked for asked in client.asked[before:] if asked[0] == "cancel_orders"]
+    assert (48, 6, 6) == (len(replaced), len(cancelled), len(client.orders))
+    assert (4, "0x1") == replaced[0][1]
+    before_it = client.asked[client.asked.index(cancelled[0]) - 1]
+    assert (4, before_it[2]) == cancelled[0][1]
+    assert [] == client.cancelled
+    gone = [asked[1][1] for asked in replaced + cancelled]
+    assert len(gone) == len(set(gone))
+    assert 60 == load.recorder.totals()[1]
+
+
+def test_order_to_cancel_may_be_drawn() -> None:
+    """One at random is any of those that rest, and another with another seed."""
+    drawn = set()
+    for seed in range(20):
+        trader = trader_of(FakeClient(), is_quoting=True, which={"cancel_orders": "random"}, rng=Random(seed))
+        for _ in range(4):
+            trader.advance("rest", trader.next_order("rest"))
+        drawn.add(trader._take("random"))
+
+    assert {"0x1", "0x2", "0x3", "0x4"} == drawn
+
+
+async def test_nothing_to_replace_is_dropped() -> None:
+    """When all that rested is gone there is no request to send; that is counted."""
+    client = FakeClient()
+    mix = [MixEntry("cancel_and_place", 1)]
+    async with running(client, ms=2, mix=mix, trader=trader_of(client, is_quoting=True)) as load:
+        await all_sent(load)
+
+    assert {"nothing rests": 4} == load.recorder.phases[0].track("cancel_and_place").counts.drops
+
+
+async def test_queries_of_all_types_are_asked() -> None:
+    """Each type is a kind of its own, answered or refused like an order."""
+    client = FakeClient()
+    async with running(client, ms=9, mix=[MixEntry(kind, 2) for kind in QUERIES]) as load:
+        await all_sent(load)
+        await answers()
+
+    assert sorted(kind.removeprefix("query_") for kind in QUERIES) == sorted(set(client.asked))
+    assert 18 == load.recorder.totals()[1]
+
+
+async def test_queries_between_two_connections_are_dropped() -> None:
+    """What is awaited is not sent either while there is no connection."""
+    client = FakeClient()
+    client.desk.gateway.is_up = False
+    async with running(client, ms=2, mix=[MixEntry("query_status", 1)]) as load:
+        await all_sent(load)
+
+    assert {"not connected": 4} == load.recorder.phases[0].track("query_status").counts.drops
+
+
+async def test_newcomers_connect_on_schedule() -> None:
+    """Another connection is a request like any other; one that fails is counted."""
+    client, outcomes = FakeClient(), iter([None, TransportError("x")])
+
+    async def connect() -> None:
+        outcome = next(outcomes)
+        if outcome is not None:
+            raise outcome
+
+    async with running(
+        client, ms=1, mix=[MixEntry("connect", 1)], trader=trader_of(client, connect=connect)
+    ) as load:
+        await all_sent(load)
+        await answers()
+
+    counts = load.recorder.phases[0].track("connect").counts
+    assert (1, {"connection": 1}) == (counts.acked, counts.errors)
+
+
+async def test_requests_wait_while_too_many_are_in_flight() -> None:
+    """Held back, they keep their due time: the wait is part of the response."""
+    client = FakeClient()
+    client.answer = None
+    async with running(client, ms=5, mix=[MixEntry("cross", 1)], max_inflight=2) as load:
+        await until(lambda: len(client.orders) == 2)
+        for answered in range(10):
+            await until(partial(at_least, client.replies, answered + 1))
+            assert load.recorder.in_flight <= 2
+            client.replies[answered](OK)
+        await all_sent(load)
+
+    counts = load.recorder.phases[0].track("cross").counts
+    assert (10, 10, 0) == (counts.sent, counts.acked, counts.dropped)
+    assert 2 == load.recorder.phases[0].inflight_max
+
+
+async def test_requests_may_be_dropped_while_too_many_are_in_flight() -> None:
+    """The other choice: they are counted as dropped, and the schedule goes on."""
+    client = FakeClient()
+    client.answer = None
+    async with running(client, ms=5, mix=[MixEntry("cross", 1)], max_inflight=2, on_full="drop") as load:
+        await all_sent(load)
+
+    counts = load.recorder.phases[0].track("cross").counts
+    assert (2, 8, {"full": 8}) == (counts.sent, counts.dropped, counts.drops)
+
+
+async def test_giving_up_makes_room() -> None:
+    """A request that timed out is not in flight any more."""
+    client = FakeClient()
+    client.answer = None
+    async with running(client, ms=1, mix=[MixEntry("cross", 1)], max_inflight=1) as load:
+        await until(lambda: load._is_held)
+        load.give_up(time.monotonic_ns() + 10**10)
+        await all_sent(load)
+
+    assert 2 == len(client.orders)
+
+
+@asynccontextmanager
+async def users(
+    client: FakeClient, *, count: int, ms: int, think_ns: int = 0, kind: str = "cross"
+) -> AsyncIterator[ClosedLoad]:
+    """Run a closed load over a fake client."""
+    scenario = Scenario(
+        name="x",
+        phases=(LoadPhase("steady", Fraction(0), ms * 1_000_000),),
+        mix=(MixEntry(kind, 1),),
+        model="closed",
+    )
+    async with asyncio.TaskGroup() as tasks:
+        load = ClosedLoad(
+            *(Turns(scenario), [trader_of(client)], tasks, 10**9), users=count, think_ns=think_ns
+        )
+        load.start(time.monotonic_ns())
+        try:
+            yield load
+        finally:
+            load.close()
+
+
+async def test_closed_users_wait_for_their_answers() -> None:
+    """As many requests are in flight as there are users, and a silent venue gets no more."""
+    client = FakeClient()
+    client.answer = None
+    async with users(client, count=3, ms=30) as load:
+        await all_sent(load)
+
+        assert (3, 3) == (len(client.orders), load.recorder.in_flight)
+    assert load.planned(0) is None
+
+
+async def test_closed_users_send_again_when_answered() -> None:
+    """Lag is nothing, since a request is due when its user turns to it; the rate is a result."""
+    client = FakeClient()
+    async with users(client, count=2, ms=50) as load:
+        await all_sent(load)
+        await answers()
+
+    counts = load.recorder.phases[0].track("cross").counts
+    assert counts.sent == counts.acked > 10
+    assert {0} == set(load.recorder.phases[0].track("cross").lag)
+
+
+async def test_closed_users_think() -> None:
+    """Between an answer and the next request lies at least the time to think."""
+    client = FakeClient()
+    async with users(client, count=1, ms=50, think_ns=10_000_000) as load:
+        await all_sent(load)
+        await answers()
+
+    assert 1 < len(client.orders) <= 5
+
+
+async def test_closed_users_go_on_after_a_time_out() -> None:
+    """A request that was given up frees its user, once."""
+    client = FakeClient()
+    client.answer = None
+    async with users(client, count=1, ms=200) as load:
+        await until(lambda: bool(client.orders))
+        load.give_up(time.monotonic_ns() + 10**10)
+        client.replies[0](OK)
+        await until(lambda: len(client.orders) == 2)
+        await all_sent(load)
+
+    assert 2 == len(client.orders)
+    assert 1 == load.recorder.phases[0].late_answers
+
+
+async def test_closed_users_try_again_when_there_is_no_connection() -> None:
+    """Nobody is lost who could not send."""
+    client = FakeClient()
+    client.is_connected = False
+    async with users(client, count=1, ms=200) as load:
+        await until(lambda: bool(load.recorder.phases[0].track("cross").counts.dropped))
+        client.is_connected = True
+        await until(lambda: bool(client.orders))
+        load.stop(time.monotonic_ns())
+
+    assert client.orders
 
 
 @pytest.mark.parametrize(

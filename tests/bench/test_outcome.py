@@ -16,7 +16,7 @@ def test_good_phase_leaks_nothing() -> None:
 
 
 def test_operations_add_up_their_kinds() -> None:
-    """place_order is crossing and resting orders together; cancellations are not part of it."""
+    """The whole schedule is crossing and resting orders; cancellations that follow are no part of it."""
     outcome = phase_outcome(cancel_product_orders=kind_outcome([5 * MS]))
 
     assert 1000 == outcome.counts().sent

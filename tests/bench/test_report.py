@@ -91,7 +91,7 @@ def test_result_accounts_for_every_request() -> None:
     assert (1000, 1000, 0) == (phase["planned"], phase["sent"], phase["dropped"])
     assert phase["sent"] == phase["acked"] + phase["failed"] + phase["unfinished"]
     assert {"accepted": 500, "filled": 500, "missing": 0} == phase["crossing"]
-    assert {"place_order", "cancel_product_orders"} == set(phase["ops"])
+    assert {"all", "place_order", "cancel_product_orders"} == set(phase["ops"])
     assert 1000 == phase["ops"]["place_order"]["response"]["count"]
     assert (500, 500) == tuple(phase["kinds"][kind]["sent"] for kind in ("cross", "rest"))
     assert "event" not in phase["kinds"]["rest"]
@@ -169,7 +169,7 @@ def test_table_shows_clocks_counts_and_verdict() -> None:
     """A person sees the rate, the sums, a row for each clock, and one word at the end."""
     text = shown(record_of(), "rate >= 995rps", "response.p99.9 < 1s")
 
-    assert "steady: 1000.0 orders/s of 1000 for 1 s (100.00% of the schedule)" in text
+    assert "steady: 1000.0 requests/s of 1000 for 1 s (100.00% of the schedule)" in text
     assert "planned 1000 = sent 1000 + dropped 0; sent = acked 1000 + failed 0 + unfinished 0" in text
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line[:1].isalpha()}
     assert ["response", "1.00", "ms", "2.00", "ms", "2.00", "ms", "-", "2.00", "ms", "1000"] == rows[
@@ -194,18 +194,26 @@ def test_table_names_failures_and_warns() -> None:
 
     text = shown(record_of(warmup, outcome))
 
-    assert 1 == text.count("orders/s of 1000")
+    assert 1 == text.count("requests/s of 1000")
     assert "failed: 3 x 2008 X" in text
     assert ["note: steady: 3 requests failed: 2008 X (3)", "verdict: valid"] == text.rstrip().splitlines()[
         -2:
     ]
 
 
+def test_closed_phase_has_no_rate_to_keep() -> None:
+    """Where users wait for answers, the rate is a result."""
+    outcome = phase_outcome()
+    outcome.target_rate = Fraction(0)
+
+    assert "steady: 1000.0 requests/s for 1 s, as the answers allowed" in shown(record_of(outcome))
+
+
 def test_phase_that_never_began_is_shown_without_rates() -> None:
     """No division by zero in the table either."""
     text = shown(record_of(PhaseOutcome(name="steady", target_rate=Fraction(5), duration_ns=0)))
 
-    assert "steady: 0.0 orders/s of 5 for 0 s" in text
+    assert "steady: 0.0 requests/s of 5 for 0 s" in text
     assert "CPU:" not in text
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nadows.bench import scenario_file
-from nadows.bench.scenario import LoadPhase, MixEntry, Scenario
-from nadows.bench.scenario_file import build, find_scenario, read_scenario, scenario_names
+from nadows.bench.scenario import Disconnect, LoadPhase, MixEntry, Scenario, Stall
+from nadows.bench.scenario_file import build, change, find_scenario, read_scenario, scenario_names
 from nadows.bench.thresholds import Threshold
 from nadows.errors import UsageError
 
@@ -56,9 +56,9 @@ def test_options_that_do_not_say_which_phase_are_refused() -> None:
         name="two", phases=(LoadPhase("a", Fraction(1), SECOND), LoadPhase("b", Fraction(2), SECOND))
     )
 
-    for change in (two.with_rate, two.with_duration):
+    for with_value in (two.with_rate, two.with_duration):
         with pytest.raises(UsageError, match="does not say which phase"):
-            change("1s")
+            with_value("1s")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,23 @@ def test_options_that_do_not_say_which_phase_are_refused() -> None:
         ({"connections": 0}, "connections must lie between"),
         ({"connections": 51}, "connections must lie between"),
         ({"timeout_ns": 0}, "timeout must lie between"),
-        ({"arrival": "burst"}, "arrival must be one of uniform, poisson"),
+        ({"arrival": "sudden"}, "arrival must be one of uniform, poisson, burst"),
+        ({"model": "ajar"}, "model must be one of open, closed"),
+        ({"on_full": "spill"}, "on_full must be one of queue, drop"),
+        ({"burst": 0}, "burst must lie between 1 and 10000"),
+        ({"users": 0}, "users must lie between"),
+        ({"max_inflight": 0}, "max_inflight must lie between"),
+        ({"model": "closed"}, "an open model needs a rate, and a closed one has none"),
+        ({"phases": (LoadPhase("a", Fraction(0), SECOND),)}, "an open model needs a rate"),
+        ({"stall": Stall(0, 0)}, "a stall must last some time"),
+        ({"stall": Stall(0, SECOND, SECOND)}, "less than the time to the next one"),
+        ({"disconnect": Disconnect(0, 1000)}, "a disconnect comes at most every 100ms"),
+        ({"mix": (MixEntry("cancel_product_orders", 1),)}, "a mix has no 'cancel_product_orders'"),
+        ({"mix": (MixEntry("rest", 1), MixEntry("rest", 2))}, "rest is there twice"),
+        (
+            {"mix": (MixEntry("rest", 6), MixEntry("cancel_and_place", 3), MixEntry("cancel_orders", 1))},
+            r"weight 6\) and cancel_orders \(weight 1\) the same",
+        ),
         ({"flow": "wild"}, "flow must be one of off, calm, busy, storm"),
         ({"thresholds": (Threshold.parse("rate > 1", "nowhere"),)}, "no phase is called 'nowhere'"),
     ],
@@ -101,6 +117,29 @@ def test_scenario_survives_being_written() -> None:
     )
 
     assert scenario == build(scenario.as_dict(), "x")
+
+
+def test_full_scenario_survives_being_written() -> None:
+    """The same with every part of the grammar that is left out elsewhere."""
+    scenario = Scenario(
+        name="full",
+        phases=(LoadPhase("ramp", Fraction(10), SECOND, to=Fraction(1, 2)),),
+        mix=(
+            *(MixEntry("rest", 1), MixEntry("cancel_and_place", 8, "random"), MixEntry("cancel_orders", 1)),
+            *(MixEntry("query_status", 2), MixEntry("connect", 1), MixEntry("cross", 0)),
+        ),
+        arrival="burst",
+        burst=3,
+        max_inflight=7,
+        on_full="drop",
+        stall=Stall(5, 6, SECOND),
+        disconnect=Disconnect(SECOND),
+    )
+    closed = Scenario(
+        name="closed", phases=(LoadPhase("s", Fraction(0), 1),), model="closed", users=8, think_ns=9
+    )
+
+    assert [scenario, closed] == [build(each.as_dict(), "x") for each in (scenario, closed)]
 
 
 def test_hash_is_of_the_work_alone() -> None:
@@ -129,17 +168,46 @@ def test_hash_is_of_the_work_alone() -> None:
         ),
         (
             HEAD + PHASE + "[load]\nxyz=2",
-            "f.toml, line 5: no key is called 'xyz' here; there are arrival, connections",
+            "f.toml, line 5: no key is called 'xyz' here; there are model, users",
         ),
         (
             HEAD + 'phase=[{name="s", rate=true, duration="3s"}]',
-            "f.toml, line 3: phase[0].rate: expected `int | float | str`, got `bool`",
+            "f.toml, line 3: phase[0].rate: expected `int | float | str | object`, got `bool`",
         ),
         (
             HEAD + 'phase=[{name="s", rate=1, duration="3"}]',
             "f.toml: duration of phase 's' '3' is no duration",
         ),
         (HEAD + 'phase=[{name="s", rate=0, duration="3s"}]', "f.toml: rate of phase 's' 0 is no rate"),
+        (HEAD + 'phase=[{name="s", duration="3s"}]', "f.toml: rate of phase 's' 0 is no rate"),
+        (
+            HEAD + 'phase=[{name="s", rate={from=1}, duration="3s"}]',
+            "f.toml: rate of phase 's': give a number, { from, to } for a ramp",
+        ),
+        (
+            HEAD + 'phase=[{name="s", rate={start=1, step=1, count=101}, duration="3s"}]',
+            "f.toml: rate of phase 's': give a number, { from, to } for a ramp",
+        ),
+        (
+            HEAD + 'phase=[{name="s", rate={form=1, to=2}, duration="3s"}]',
+            "f.toml, line 3: no key is called 'form' here; did you mean from?",
+        ),
+        (HEAD + PHASE + "mix=[{weight=1}]", "f.toml: mix: place_order needs a price"),
+        (HEAD + PHASE + 'mix=[{price="rest", of="oldest"}]', "f.toml: mix: place_order has no of"),
+        (HEAD + PHASE + 'mix=[{op="connect", type="x"}]', "f.toml: mix: connect has no type"),
+        (
+            HEAD + PHASE + 'mix=[{op="query", type="statsu"}]',
+            "f.toml: mix: no query is called 'statsu'; did you mean status?",
+        ),
+        (
+            HEAD + PHASE + 'mix=[{op="query"}]',
+            "f.toml: mix: no query is called None; there are all_products",
+        ),
+        (
+            HEAD + PHASE + '[target.sim]\nstal = { for = "1s" }',
+            "f.toml, line 5: no key is called 'stal' here; did you mean stall?",
+        ),
+        (HEAD + PHASE + '[target.sim]\nstall = { for = "1s" }', "f.toml: stall: say when: at, every"),
         ("schema = 2\n" + PHASE, "f.toml, line 1: schema: invalid enum value 2"),
         (HEAD, "f.toml: object missing required field `phase`"),
         (
@@ -154,6 +222,120 @@ def test_mistake_in_a_file_names_its_line(text: str, message: str) -> None:
         read_scenario(text, "f.toml")
 
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("rate", "phases"),
+    [
+        ("2000", [("p", 2000, None)]),
+        ('"2k"', [("p", 2000, None)]),
+        ("{ from = 10, to = 50 }", [("p", 10, 50)]),
+        (
+            "{ start = 20, step = 10, count = 3 }",
+            [("p-20", 20, None), ("p-30", 30, None), ("p-40", 40, None)],
+        ),
+    ],
+)
+def test_rates_are_constant_ramps_or_steps(rate: str, phases: list[tuple[str, int, int | None]]) -> None:
+    """A ramp is one phase; each step is one of its own, so that each is reported."""
+    scenario = read_scenario(HEAD + f'phase = [{{ name = "p", rate = {rate}, duration = "2s" }}]', "f.toml")
+
+    assert phases == [(each.name, each.rate, each.to) for each in scenario.phases]
+    assert {2 * SECOND} == {each.duration_ns for each in scenario.phases}
+
+
+def test_mix_of_all_operations_is_read() -> None:
+    """Each operation is a kind of request, queries one for each type."""
+    scenario = read_scenario(
+        HEAD
+        + PHASE
+        + 'mix = [{ op = "place_order", price = "rest", weight = 2 }, { op = "cancel_and_place" },'
+        + '{ op = "cancel_orders", of = "random", weight = 2 }, { op = "query", type = "status" },'
+        + '{ op = "connect", weight = 3 }]',
+        "f.toml",
+    )
+
+    assert (
+        MixEntry("rest", 2),
+        MixEntry("cancel_and_place", 1),
+        MixEntry("cancel_orders", 2, "random"),
+        MixEntry("query_status", 1),
+        MixEntry("connect", 3),
+    ) == scenario.mix
+
+
+def test_faults_of_the_venue_are_read() -> None:
+    """Without an instant the first comes after one period."""
+    scenario = read_scenario(
+        HEAD + PHASE + '[target.sim]\nstall = { at = "2s", for = "1s" }\ndisconnect = { every = "3s" }\n',
+        "f.toml",
+    )
+
+    assert (Stall(2 * SECOND, SECOND), Disconnect(3 * SECOND, 3 * SECOND)) == (
+        scenario.stall,
+        scenario.disconnect,
+    )
+
+
+def test_scenario_extends_another(tmp_path: Path) -> None:
+    """What a file does not say is as in the one it names; its own lists and values win."""
+    path = tmp_path / "base.toml"
+    path.write_text(HEAD + PHASE + "[load]\nseed = 7\nconnections = 2\n")
+
+    scenario = read_scenario(f'extends = "{path}"\nname = "mine"\n[load]\nseed = 8\n', "f.toml")
+
+    assert ("mine", 8, 2, 100) == (
+        scenario.name,
+        scenario.seed,
+        scenario.connections,
+        scenario.phases[0].rate,
+    )
+
+
+def test_scenario_that_extends_itself_is_refused(tmp_path: Path) -> None:
+    """A circle ends with an error."""
+    path = tmp_path / "a.toml"
+    path.write_text(f'extends = "{path}"\n' + HEAD + PHASE)
+
+    with pytest.raises(UsageError, match="extends names another scenario"):
+        find_scenario(str(path))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["phase.steady.rate=2000", "phase.0.rate = 2e3", "phase.0.rate=2k"],
+)
+def test_single_values_are_set(setting: str) -> None:
+    """An entry of a list is named by its number or its name; a value that is no TOML is text."""
+    scenario = read_scenario(HEAD + PHASE, "f.toml", [setting, "load.seed=3"])
+
+    assert (2000, 3) == (scenario.phases[0].rate, scenario.seed)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("phase", "write a path and a value"),
+        ("phase..rate=3", "write a path and a value"),
+        ("phase.ramp.rate=3", "there is no 'ramp'"),
+        ("name.x=3", "name.x is no table"),
+        ("name.x.y=3", "there is no 'x'"),
+        ("load.sed=3", "no key is called 'sed' here; did you mean seed?"),
+    ],
+)
+def test_setting_that_does_not_fit_is_refused(setting: str, message: str) -> None:
+    """A path that leads nowhere is named."""
+    with pytest.raises(UsageError, match=message):
+        read_scenario(HEAD + PHASE, "f.toml", [setting])
+
+
+def test_change_makes_a_table_that_is_not_there() -> None:
+    """What a file leaves out can be set too."""
+    table: dict[str, object] = {}
+
+    change(table, "load.model=closed")
+
+    assert {"load": {"model": "closed"}} == table
 
 
 def test_scenarios_of_the_repository_are_right() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from nadows.bench import channel, worker
 from nadows.bench.channel import Message
-from nadows.bench.load import Trader
 from nadows.bench.scenario import Scenario
+from nadows.bench.trader import Trader
 from nadows.errors import ConnectionLost, NadowsError
 from nadows.venue.exchange import ExchangeOptions
 from nadows.venue.flow import FlowPreset

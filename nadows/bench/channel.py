@@ -136,6 +136,8 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     """The clients' own counters, summed."""
     stopped: bool
     """Whether it was told to stop before the schedule ended."""
+    cuts_ns: list[int]
+    """When its sockets were cut, ns after the start."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

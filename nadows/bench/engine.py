@@ -23,10 +23,13 @@ import msgspec
 from nadows.bench import channel, environment
 from nadows.bench.channel import FrameReader, Message
 from nadows.bench.environment import CpuClock, process_cpu_ns
+from nadows.bench.faults import Fault, stall_process
 from nadows.bench.histogram import Histogram
 from nadows.bench.histogram_files import LoggedInterval
 from nadows.bench.outcome import FOLLOW_UP, Clock, Counts, Crossing, Kind, KindOutcome, PhaseOutcome, Usage
 from nadows.bench.scenario import Scenario
+from nadows.bench.thresholds import Judgement, Threshold
+from nadows.bench.watch import Part, Watch
 from nadows.embedded import EmbeddedVenue, embedded_venue
 from nadows.errors import ConnectionLost, NadowsError, TransportError, VenueError
 from nadows.network import Network
@@ -75,6 +78,12 @@ class RunRecord:
     stats: dict[str, int] = field(default_factory=dict)
     """The clients' counters."""
     connect_ns: list[int] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    """What was done to the venue and to the sockets, because the scenario says so."""
+    broken: dict[Threshold, Judgement] = field(default_factory=dict)
+    """Thresholds of a window, or that end the run, that did not hold while it went on."""
+    is_aborted: bool = False
+    """Whether one of them ended it."""
 
 
 async def run(
@@ -113,8 +122,23 @@ async def run(
         merger.record.environment |= {
             "pin": {"generator": generator_cpu, "venue": venue_cpu if venue else None}
         }
-        await _while_alive(_converse(generator, merger, stop or asyncio.Event()), venue)
+        stop = stop or asyncio.Event()
+        merger.on_abort = stop.set
+        faults = asyncio.ensure_future(_faults(merger, venue))
+        try:
+            await _while_alive(_converse(generator, merger, stop), venue)
+        finally:
+            faults.cancel()
+            await asyncio.gather(faults, return_exceptions=True)
         return merger.record
+
+
+async def _faults(merger: _Merger, venue: EmbeddedVenue | None) -> None:
+    scenario = merger.record.scenario
+    if venue is not None and scenario.stall is not None:
+        start_ns = await merger.started
+        duration_ns = sum(phase.duration_ns for phase in scenario.phases)
+        await stall_process(venue.pid, scenario.stall, start_ns, duration_ns, merger.record.faults)
 
 
 async def _while_alive(work: Awaitable[None], venue: EmbeddedVenue | None) -> None:
@@ -262,6 +286,11 @@ class _Merger:
         self.record.environment = environment.describe()
         self._venue_pid = venue_pid
         self._on_progress = on_progress
+        self._watch = Watch(scenario)
+        self.record.broken = self._watch.broken
+        self.on_abort: Callable[[], None] = _do_nothing
+        self.started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        """Zero of the schedule on the monotonic clock."""
         self._kinds: list[dict[Kind, KindOutcome]] = [{} for _ in scenario.phases]
         self._usage: dict[int, Usage] = {}
         self._last: _Reading | None = None
@@ -282,6 +311,7 @@ class _Merger:
                 self.record.connect_ns = message.connect_ns
             case channel.Started():
                 self.record.started_ns = message.wall_ns
+                self.started.set_result(message.mono_ns)
             case channel.Mark():
                 self._mark(message)
             case channel.Interval():
@@ -304,6 +334,7 @@ class _Merger:
         responses: list[int] = []
         lags: list[int] = []
         phase = 0
+        parts: dict[int, Part] = {}
         for block in interval.samples:
             values = array("q", block.values)
             kind, clock = block.kind, cast(Clock, block.clock)
@@ -315,6 +346,8 @@ class _Merger:
                 LoggedInterval(f"{name}.{clock}.{kind}", start_ns, interval.length_ns, part)
             )
             phase = max(phase, block.phase)
+            watched = parts.setdefault(block.phase, Part(block.phase, interval.at_ns, {}))
+            watched.kinds.setdefault(kind, KindOutcome()).clock(clock).add(part)
             if kind == FOLLOW_UP:
                 continue
             if clock == "response":
@@ -341,11 +374,15 @@ class _Merger:
         record.wall_ns = interval.at_ns
         if self._on_progress is not None:
             self._on_progress(progress)
+        if self._watch.take([parts[number] for number in sorted(parts)]) is not None:
+            record.is_aborted = True
+            self.on_abort()
 
     def _finished(self, finished: channel.Finished) -> None:
         record = self.record
         record.stats = finished.stats
         record.interrupted = finished.stopped
+        record.faults += [Fault("disconnect", at_ns, 0) for at_ns in finished.cuts_ns]
         for number, (phase, report) in enumerate(zip(record.scenario.phases, finished.phases, strict=True)):
             kinds = self._kinds[number]
             for kind, counted in report.kinds.items():
@@ -365,6 +402,10 @@ class _Merger:
                     usage=self._usage.get(number, Usage()),
                 )
             )
+
+
+def _do_nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _usage(before: _Reading, after: _Reading) -> Usage:

@@ -296,7 +296,11 @@ class Scenario:
             ],
             "mix": [entry.as_dict() for entry in self.mix],
             "threshold": [
-                {"expr": each.expr} | ({"phase": each.phase} if each.phase else {})
+                {"expr": each.expr}
+                | ({"phase": each.phase} if each.phase else {})
+                | ({"abort": True} if each.abort else {})
+                | ({"after": show_duration(each.after_ns)} if each.after_ns else {})
+                | ({"window": show_duration(each.window_ns)} if each.window_ns else {})
                 for each in self.thresholds
             ],
             "target": {"kind": "sim", "flow": self.flow, "sim": self._faults()},

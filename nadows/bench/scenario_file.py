@@ -68,6 +68,9 @@ class _Mix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class _Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expr: str
     phase: str | None = None
+    abort: bool = False
+    after: str = "0s"
+    window: str = "0s"
 
 
 class _Stall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"lasts": "for"}):
@@ -245,7 +248,7 @@ def _scenario(file: _File) -> Scenario:
         about=file.about,
         phases=tuple(phase for each in file.phase for phase in _phases(each, file.load.model)),
         mix=tuple(_mix_entry(each) for each in file.mix),
-        thresholds=tuple(Threshold.parse(each.expr, each.phase) for each in file.threshold),
+        thresholds=tuple(_threshold(each) for each in file.threshold),
         product=file.load.product,
         flow=file.target.flow,
         arrival=file.load.arrival,
@@ -287,6 +290,16 @@ def _phases(phase: _Phase, model: Model) -> list[LoadPhase]:
     raise UsageError(
         f"{what}: give a number, {{ from, to }} for a ramp, or {{ start, step, count }} for 1 to {MAX_STEPS} "
         "steps of the phase's duration each"
+    )
+
+
+def _threshold(threshold: _Threshold) -> Threshold:
+    return Threshold.parse(
+        threshold.expr,
+        threshold.phase,
+        abort=threshold.abort,
+        after_ns=parse_duration(threshold.after, "after"),
+        window_ns=parse_duration(threshold.window, "window"),
     )
 
 

@@ -79,14 +79,28 @@ class Threshold:
     """In ns, as a share, as a count, or in requests a second."""
     phase: str | None = None
     """Only this phase; every recorded one if ``None``."""
+    abort: bool = False
+    """Whether the run ends as soon as it does not hold."""
+    after_ns: int = 0
+    """When it is first looked at during the run, ns after the start."""
+    window_ns: int = 0
+    """It must hold in each stretch of this length; 0 for the whole phase."""
 
     @classmethod
-    def parse(cls, expr: str, phase: str | None = None) -> Threshold:
+    def parse(
+        cls,
+        expr: str,
+        phase: str | None = None,
+        *,
+        abort: bool = False,
+        after_ns: int = 0,
+        window_ns: int = 0,
+    ) -> Threshold:
         """Read a condition.
 
         Raises:
-            UsageError: If it is not one, names an unknown metric, operation or aggregate, or its unit does
-                not fit.
+            UsageError: If it is not one, names an unknown metric, operation or aggregate, its unit does not
+                fit, or it cannot be looked at during the run although that is asked for.
         """
         found = _GRAMMAR(expr.strip())
         if found is None:
@@ -99,7 +113,17 @@ class Threshold:
         op = _known(expr, "operation", found["op"] or ALL, OPERATIONS)
         aggregate, limit_ns = _aggregate(expr, metric, found["aggregate"], found["limit"])
         bound = _bound(expr, _unit_of(metric, aggregate), found["number"], found["unit"])
-        return cls(expr.strip(), metric, op, aggregate, limit_ns, found["relation"], bound, phase)
+        if (abort or window_ns) and metric in ("dropped", "rate"):
+            raise UsageError(
+                f"threshold {expr!r}: {metric} is known at the end alone; leave abort and window out"
+            )
+        relation = found["relation"]
+        return cls(
+            *(expr.strip(), metric, op, aggregate, limit_ns, relation, bound, phase),
+            abort=abort,
+            after_ns=after_ns,
+            window_ns=window_ns,
+        )
 
     def judge(self, outcome: PhaseOutcome) -> Judgement:
         """Compare with what a phase gave. What cannot be judged has failed."""

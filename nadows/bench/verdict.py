@@ -64,6 +64,7 @@ def judge(
     *,
     interrupted: bool = False,
     lenient: bool = False,
+    is_cut: bool = False,
 ) -> Verdict:
     """Judge a run.
 
@@ -72,23 +73,28 @@ def judge(
         judgements: Of the thresholds.
         interrupted: Whether it was stopped before its end.
         lenient: Warn of faults of the instrument instead of failing.
+        is_cut: Whether the scenario itself cuts the sockets; requests that fall between two connections are
+            then a finding, and not the end of the venue.
     """
     recorded = [outcome for outcome in outcomes if outcome.recorded]
     leaks = [f"{outcome.name}: {leak}" for outcome in outcomes for leak in outcome.leaks()]
     faults = [f"{outcome.name}: {fault}" for outcome in recorded for fault in generator_faults(outcome)]
     cut_off = [
-        f"{outcome.name}: {count} requests could not be sent because the venue was gone"
+        f"{outcome.name}: {count} requests could not be sent because "
+        + ("the sockets were cut" if is_cut else "the venue was gone")
         for outcome in recorded
         if (count := outcome.counts().drops["not connected"])
     ]
     drowned = [f"{outcome.name}: {note}" for outcome in recorded if (note := _drowned(outcome))]
     failed = [f"{each.phase}: {_why(each)}" for each in judgements if not each.ok]
     notes = [f"{outcome.name}: {note}" for outcome in recorded for note in warnings(outcome)]
+    if is_cut:
+        notes = cut_off + notes
     if lenient:
         notes, leaks, faults = leaks + faults + notes, [], []
     for state, code, reasons in (
         ("interrupted", 130, ["stopped before the end of the schedule"] if interrupted else []),
-        ("disconnected", 1, cut_off),
+        ("disconnected", 1, [] if is_cut else cut_off),
         ("invalid", 97, leaks),
         ("generator-limited", 97, faults),
         ("thresholds-failed", 99, failed),
@@ -104,7 +110,10 @@ def generator_faults(outcome: PhaseOutcome) -> list[str]:
     if not outcome.counts().planned:
         return []
     faults = []
-    if outcome.sent_ratio < SENT_RATIO:
+    counts = outcome.counts()
+    # What nobody could have sent is no fault of the generator's.
+    tried = outcome.in_time + counts.drops["not connected"] + counts.drops["full"]
+    if tried < SENT_RATIO * counts.planned:
         faults.append(
             f"{outcome.sent_ratio:.2%} of the schedule was sent in time, {SENT_RATIO:.1%} must be; "
             "lower the rate or give the generator more of a CPU"

@@ -15,17 +15,20 @@ import resource
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
 from itertools import accumulate, count
 from random import Random
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 from nadows.bench import channel
 from nadows.bench.channel import Message
+from nadows.bench.faults import cut_wires, instants
 from nadows.bench.load import ClosedLoad, Load, OpenLoad
 from nadows.bench.outcome import FOLLOW_UP, Kind
 from nadows.bench.plan import Plan, Turns
@@ -173,8 +176,9 @@ async def generate(spec: channel.Spec, started: asyncio.Event, stopped: asyncio.
         try:
             say(_ready(load, connect_ns))
             await started.wait()
-            await _Run(load, scenario, say).run(stopped)
-            say(_finished(scenario, load, traders))
+            one = _Run(load, scenario, urlsplit(network.ws_v2).port or 0, say)
+            await one.run(stopped)
+            say(_finished(scenario, load, traders, one.cuts_ns))
         finally:
             load.close()
             gc.enable()
@@ -251,13 +255,18 @@ def _wallet(seed: int, number: int) -> Signer:
 class _Run:
     """One run of a load: phases, intervals and the end."""
 
-    def __init__(self, load: Load, scenario: Scenario, say: Say) -> None:
+    def __init__(self, load: Load, scenario: Scenario, port: int, say: Say) -> None:
         self._ends_ns = tuple(accumulate(phase.duration_ns for phase in scenario.phases))
         self._load = load
         self._timeout_ns = scenario.timeout_ns
         self._say = say
         self._start_ns = 0
         self._flushed_ns = 0
+        self._cuts = deque[int]()
+        if scenario.disconnect is not None:
+            self._cuts.extend(instants(scenario.disconnect, self._ends_ns[-1]))
+        self._port = port
+        self.cuts_ns: list[int] = []
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Send everything, wait for the answers, say each interval as it ends."""
@@ -272,6 +281,10 @@ class _Run:
             now_ns = self._look()
             if stopped.is_set():
                 self._load.stop(now_ns)
+            elif self._cuts and now_ns >= self._start_ns + self._cuts[0]:
+                self._cuts.popleft()
+                cut_wires(self._port)
+                self.cuts_ns.append(now_ns - self._start_ns)
             while phase < len(self._ends_ns) and now_ns >= self._start_ns + self._ends_ns[phase]:
                 self._mark(phase)
                 phase += 1
@@ -342,7 +355,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _finished(scenario: Scenario, load: Load, traders: list[Trader]) -> channel.Finished:
+def _finished(scenario: Scenario, load: Load, traders: list[Trader], cuts_ns: list[int]) -> channel.Finished:
     stats: dict[str, int] = {}
     for trader in traders:
         for name, value in trader.client.stats().items():
@@ -357,6 +370,7 @@ def _finished(scenario: Scenario, load: Load, traders: list[Trader]) -> channel.
         phases=reports,
         stats=stats,
         stopped=load.stopped_at_ns is not None,
+        cuts_ns=cuts_ns,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,6 +21,7 @@ from nadows.bench.scenario import Arrival, Flow, Scenario
 from nadows.bench.scenario_file import find_scenario
 from nadows.bench.target import loopback_network
 from nadows.bench.verdict import judge
+from nadows.bench.watch import judge_all
 from nadows.cli.options import LogLevel, LogLevelOption, NetworkName, NetworkOption, Quiet, UrlOption
 from nadows.cli.output import Output, set_up_logging
 from nadows.errors import UsageError
@@ -67,6 +69,10 @@ Out = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print result.json, as in a pipe, also on a terminal.")]
 AsTable = Annotated[bool, typer.Option("--table", help="Print the table, as on a terminal, also in a pipe.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One value of the scenario; may be repeated: 'phase.steady.rate=2000'."),
+]
 Lenient = Annotated[
     bool,
     typer.Option(
@@ -90,6 +96,7 @@ def bench(
     flow: FlowOption = None,
     seed: Seed = None,
     threshold: Thresholds = None,
+    settings: Set = None,
     out: Out = None,
     as_json: Json = False,
     as_table: AsTable = False,
@@ -108,7 +115,8 @@ def bench(
     if as_json and as_table:
         raise UsageError("--json and --table exclude each other; give one of them")
     output = Output(as_json=as_json, quiet=quiet)
-    what = _override(_base(scenario, rps, duration, warmup), connections, timeout, arrival, flow, seed)
+    what = _base(scenario, rps, duration, warmup, settings or ())
+    what = _override(what, connections, timeout, arrival, flow, seed)
     what = what.with_thresholds(threshold or [])
     target = _target(network, url)
     _check_writable(out or REPORTS)
@@ -117,14 +125,22 @@ def bench(
     raise typer.Exit(_tell(record, output, out, lenient=lenient, as_json=output.as_json and not as_table))
 
 
-def _base(name: str | None, rps: str | None, duration: str | None, warmup: str | None) -> Scenario:
+def _base(
+    name: str | None,
+    rps: str | None,
+    duration: str | None,
+    warmup: str | None,
+    settings: Sequence[str] = (),
+) -> Scenario:
     if name is None:
+        if settings:
+            raise UsageError("--set changes a scenario file; name one")
         return Scenario.from_flags(
             rate="1000" if rps is None else rps,
             duration="10s" if duration is None else duration,
             warmup="3s" if warmup is None else warmup,
         )
-    scenario = find_scenario(name)
+    scenario = find_scenario(name, settings)
     if rps is not None:
         scenario = scenario.with_rate(rps)
     if duration is not None:
@@ -200,13 +216,15 @@ async def _run(scenario: Scenario, target: Network | None, output: Output) -> Ru
 
 def _tell(record: RunRecord, output: Output, out: Path | None, *, lenient: bool, as_json: bool) -> int:
     """Judge, write the report, print; return the exit code."""
-    judgements = [
-        threshold.judge(outcome)
-        for threshold in record.scenario.thresholds
-        for outcome in record.outcomes
-        if outcome.recorded and threshold.phase in (None, outcome.name)
-    ]
-    verdict = judge(record.outcomes, judgements, interrupted=record.interrupted, lenient=lenient)
+    scenario = record.scenario
+    judgements = judge_all(scenario.thresholds, record.outcomes, record.broken)
+    verdict = judge(
+        record.outcomes,
+        judgements,
+        interrupted=record.interrupted and not record.is_aborted,
+        lenient=lenient,
+        is_cut=scenario.disconnect is not None,
+    )
     if not record.outcomes:
         output.say("stopped before anything was sent; there is no report")
         return verdict.exit

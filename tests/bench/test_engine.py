@@ -15,7 +15,8 @@ from nadows.bench import channel, engine
 from nadows.bench.engine import Progress, RunRecord, run
 from nadows.bench.environment import CpuClock
 from nadows.bench.outcome import PhaseOutcome
-from nadows.bench.scenario import Flow, Scenario
+from nadows.bench.scenario import Disconnect, Flow, Scenario, Stall
+from nadows.bench.thresholds import Threshold
 from nadows.bench.verdict import judge
 from nadows.errors import ConnectionLost, NadowsError, TransportError, VenueError
 from nadows.network import Network
@@ -99,6 +100,46 @@ async def test_frozen_venue_shows_in_every_request_that_was_due(children: Childr
     # 100 requests are due in half a second, and half of them wait for at least half of it.
     assert response.maximum > 400_000_000
     assert response.count - response.count_within(240_000_000) >= 40
+
+
+async def test_scenario_may_stop_the_venue(children: Children) -> None:
+    """A stall of the scenario is the same, said in advance; the record tells when it was."""
+    scenario = replace(scenario_of(200, "1500ms"), stall=Stall(500_000_000, 300_000_000))
+
+    record = await run(scenario)
+
+    (stall,) = record.faults
+    response = measured(record).histogram("all", "response")
+    assert "stall" == stall.kind
+    assert (True, True) == (stall.at_ns >= 500_000_000, stall.length_ns >= 299_000_000)
+    assert 300 == measured(record).counts().acked
+    assert response.count - response.count_within(140_000_000) >= 25
+
+
+async def test_scenario_may_cut_the_sockets(children: Children) -> None:
+    """The client connects again by itself; requests that fell between are counted, and nothing leaks."""
+    scenario = replace(scenario_of(200, "3s"), disconnect=Disconnect(500_000_000))
+
+    record = await run(scenario)
+
+    outcome = measured(record)
+    assert ["disconnect"] == [fault.kind for fault in record.faults]
+    assert [] == outcome.leaks()
+    assert (2, 2) == (record.stats["gateway_connects"], record.stats["stream_connects"])
+    assert outcome.counts().acked > 300
+    verdict = judge([outcome], [], is_cut=True)
+    assert verdict.state in ("valid", "saturated", "generator-limited")
+
+
+async def test_threshold_may_end_the_run(children: Children) -> None:
+    """A condition that is hopeless need not be waited for."""
+    threshold = Threshold.parse("response.p90 < 1ns", abort=True)
+    scenario = replace(scenario_of(200, "1m"), thresholds=(threshold,))
+
+    record = await run(scenario)
+
+    assert (True, [threshold]) == (record.is_aborted, list(record.broken))
+    assert 0 < measured(record).counts().sent < 2000
 
 
 async def test_stopped_run_is_complete_as_far_as_it_went(children: Children) -> None:
@@ -195,7 +236,7 @@ async def test_refusal_by_the_venue_stays_one(monkeypatch: pytest.MonkeyPatch) -
         await engine._converse(refusing, merger, asyncio.Event())
 
 
-def test_message_out_of_turn_is_an_error() -> None:
+async def test_message_out_of_turn_is_an_error() -> None:
     """The parent does not guess what a generator might mean."""
     merger = engine._Merger(scenario_of(1, "1s"), None, None)
 
@@ -203,7 +244,7 @@ def test_message_out_of_turn_is_an_error() -> None:
         merger.take(channel.Failed("x"))
 
 
-def test_usage_without_proc_leaves_out_what_it_cannot_know(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_usage_without_proc_leaves_out_what_it_cannot_know(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without CPU times of the system there is still the generator's own."""
     monkeypatch.setattr(CpuClock, "read", lambda: None)
     merger = engine._Merger(scenario_of(1, "1s"), None, None)

@@ -342,7 +342,10 @@ def test_scenarios_of_the_repository_are_right() -> None:
     """Every file in scenarios/ can be read, and is called what its file is called."""
     names = scenario_names()
 
-    assert {"smoke", "sustain-1000"} <= set(names)
+    assert {
+        *("connect-storm", "maker-burst", "queries", "ramp-to-knee", "reconnect-under-load", "smoke", "soak"),
+        *("stall", "stall-closed", "sustain-1000"),
+    } <= set(names)
     assert names == [find_scenario(name).name for name in names]
 
 
@@ -355,7 +358,7 @@ def test_scenario_is_found_by_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("smok", "did you mean smoke?"), ("zzz", "there are smoke, sustain-1000")]
+    ("name", "hint"), [("smok", "did you mean smoke?"), ("zzz", "there are connect-storm, ")]
 )
 def test_unknown_scenario_names_those_there_are(name: str, hint: str) -> None:
     """A name that is none says which are."""

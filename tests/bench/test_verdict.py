@@ -44,6 +44,19 @@ def late(*, busy: int) -> PhaseOutcome:
     return outcome
 
 
+def test_requests_between_sockets_that_were_cut_are_a_finding() -> None:
+    """A scenario that cuts sockets expects some requests to fall between; the generator is not blamed."""
+    outcome = phase_outcome()
+    outcome.kinds["rest"].counts.planned += 50
+    outcome.kinds["rest"].counts.dropped = 50
+    outcome.kinds["rest"].counts.drops = Counter({"not connected": 30, "full": 20})
+
+    verdict = judge([outcome], [], is_cut=True)
+
+    assert ("valid", 0) == (verdict.state, verdict.exit)
+    assert ("steady: 30 requests could not be sent because the sockets were cut",) == verdict.warnings
+
+
 def test_good_run_is_valid() -> None:
     """Nothing to remark on is exit code 0."""
     verdict = judge([phase_outcome()], [MET])

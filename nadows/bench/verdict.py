@@ -11,6 +11,7 @@ disconnected           1  requests could not be sent because the venue was gone
 invalid               97  the counts do not add up
 generator-limited     97  the generator did not keep the schedule, so the venue was not really tested
 thresholds-failed     99  a threshold was not met
+regressed             98  worse than the baseline (said by ``nadows bench``, which knows it)
 saturated              0  over 1 % of the requests were not answered in time: what was found is a limit
 valid                  0  otherwise
 ==================  ====  =============================================================================

@@ -6,13 +6,16 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
+from nadows.bench.compare import FailOn
+from nadows.bench.compare import compare as compare_results
 from nadows.bench.engine import Progress, RunRecord, run
 from nadows.bench.quantities import parse_duration
 from nadows.bench.report import progress_line, summary, write_report
@@ -22,6 +25,8 @@ from nadows.bench.scenario_file import find_scenario
 from nadows.bench.target import loopback_network
 from nadows.bench.verdict import judge
 from nadows.bench.watch import judge_all
+from nadows.cli.bench_compare import REGRESSED, FailOnOption, compare, read_results
+from nadows.cli.bench_search import search
 from nadows.cli.options import LogLevel, LogLevelOption, NetworkName, NetworkOption, Quiet, UrlOption
 from nadows.cli.output import Output, set_up_logging
 from nadows.errors import UsageError
@@ -29,7 +34,24 @@ from nadows.network import Network
 
 __all__ = ["app", "bench"]
 
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+class _Bench(TyperGroup):
+    """``nadows bench --rps 1000`` is ``nadows bench run --rps 1000``: running is what it is for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command in that is left out."""
+        return list(super().parse_args(ctx, args if args and args[0] in self.commands else ["run", *args]))
+
+
+app = typer.Typer(
+    cls=_Bench,
+    help="Measure orders a second, and the latency of each.",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(compare)
+app.command()(search)
 
 REPORTS: Final = Path("reports")
 
@@ -73,6 +95,10 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="One value of the scenario; may be repeated: 'phase.steady.rate=2000'."),
 ]
+Baseline = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="An earlier result to compare with; exit code 98 if this one is worse."),
+]
 Lenient = Annotated[
     bool,
     typer.Option(
@@ -82,8 +108,11 @@ Lenient = Annotated[
 
 
 @app.command(
-    epilog="Exit codes: 0 valid; 1 the venue was lost; 2 wrong usage; 97 the generator was the limit; "
-    "99 a threshold was not met; 130 interrupted (Ctrl-C once: report what there is; twice: at once)."
+    "run",
+    epilog="Also: nadows bench compare OLD NEW; nadows bench search [SCENARIO]; each has its own --help. "
+    "Exit codes: 0 valid; 1 the venue was lost; 2 wrong usage; 97 the generator was the limit; "
+    "98 worse than the baseline; 99 a threshold was not met; 130 interrupted "
+    "(Ctrl-C once: report what there is; twice: at once).",
 )
 def bench(
     scenario: ScenarioArgument = None,
@@ -97,6 +126,8 @@ def bench(
     seed: Seed = None,
     threshold: Thresholds = None,
     settings: Set = None,
+    baseline: Baseline = None,
+    fail_on: FailOnOption = None,
     out: Out = None,
     as_json: Json = False,
     as_table: AsTable = False,
@@ -121,8 +152,19 @@ def bench(
     target = _target(network, url)
     _check_writable(out or REPORTS)
     output.say(f"{what.name}: {target.gateway}" if target else f"{what.name}: embedded venue, paper money")
+    against = (
+        _Baseline(read_results(baseline), FailOn.parse(fail_on) if fail_on else []) if baseline else None
+    )
     record = asyncio.run(_run(what, target, output))
-    raise typer.Exit(_tell(record, output, out, lenient=lenient, as_json=output.as_json and not as_table))
+    code = _tell(
+        record, output, out, lenient=lenient, as_json=output.as_json and not as_table, baseline=against
+    )
+    raise typer.Exit(code)
+
+
+class _Baseline(NamedTuple):
+    results: Sequence[Mapping[str, Any]]
+    fail_on: Sequence[FailOn]
 
 
 def _base(
@@ -214,7 +256,15 @@ async def _run(scenario: Scenario, target: Network | None, output: Output) -> Ru
             loop.remove_signal_handler(number)
 
 
-def _tell(record: RunRecord, output: Output, out: Path | None, *, lenient: bool, as_json: bool) -> int:
+def _tell(
+    record: RunRecord,
+    output: Output,
+    out: Path | None,
+    *,
+    lenient: bool,
+    as_json: bool,
+    baseline: _Baseline | None = None,
+) -> int:
     """Judge, write the report, print; return the exit code."""
     scenario = record.scenario
     judgements = judge_all(scenario.thresholds, record.outcomes, record.broken)
@@ -229,6 +279,11 @@ def _tell(record: RunRecord, output: Output, out: Path | None, *, lenient: bool,
         output.say("stopped before anything was sent; there is no report")
         return verdict.exit
     result = result_of(record, verdict, judgements, ["nadows", *sys.argv[1:]])
+    if baseline is not None and not verdict.exit:
+        failures = compare_results(baseline.results, [result]).failures(baseline.fail_on)
+        if failures:
+            verdict = replace(verdict, state="regressed", exit=REGRESSED, reasons=tuple(failures))
+            result = result_of(record, verdict, judgements, ["nadows", *sys.argv[1:]])
     folder = out or REPORTS / run_id(record)
     write_report(folder, record, result)
     if as_json:

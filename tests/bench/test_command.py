@@ -14,14 +14,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from nadows.bench.compare import FailOn
 from nadows.bench.engine import RunRecord
+from nadows.bench.result import result_of
 from nadows.bench.scenario import Scenario
+from nadows.bench.verdict import judge
 from nadows.cli import app
 from nadows.cli import bench as command
 from nadows.cli.options import NetworkName
 from nadows.cli.output import Output
 
-from .outcomes import phase_outcome
+from .outcomes import kind_outcome, phase_outcome
 
 QUICK = (
     "--rps",
@@ -249,3 +252,44 @@ def test_dead_venue_is_exit_code_1(tmp_path: Path) -> None:
     assert "nadows: the embedded venue ended with code -9" in err
     assert "Traceback" not in err
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
+def test_run_that_is_worse_than_its_baseline_is_exit_code_98(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A valid run is compared with an earlier one; what is invalid already stays what it is."""
+    quick = phase_outcome(rest=kind_outcome([1000] * 500), cross=kind_outcome([1000] * 500))
+    record = RunRecord(Scenario.from_flags(), started_ns=1, outcomes=[phase_outcome()])
+    earlier = RunRecord(Scenario.from_flags(), started_ns=1, outcomes=[quick])
+    results = [result_of(earlier, judge([quick], []), [], [])]
+    baseline, lenient = command._Baseline(results, []), command._Baseline(results, FailOn.parse("rps<-1%"))
+
+    def tell(against: command._Baseline) -> int:
+        return command._tell(
+            record, Output(as_json=True), tmp_path, lenient=False, as_json=True, baseline=against
+        )
+
+    assert (98, 0) == (tell(baseline), tell(lenient))
+    assert "regressed" == json.loads(capsys.readouterr().out.splitlines()[0])["verdict"]["state"]
+    record.outcomes[0].in_time = 1
+    assert 97 == tell(baseline)
+
+
+@pytest.mark.slow
+def test_search_finds_a_rate(tmp_path: Path) -> None:
+    """Between bounds that lie close, the upper one holds and is confirmed: at least so much."""
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "nadows", "bench", "search", "--from", "50", "--to", "60", "--json"),
+            *("--trial", "500ms", "--confirm", "500ms", "--slo", "errors.rate<50%"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as process:
+        out, _ = process.communicate(timeout=100)
+
+    found = json.loads(out)
+    assert process.returncode in (0, 97)
+    assert [50.0, 60.0] == [trial["rate"] for trial in found["trials"][:2]] or not found["rate"]

@@ -15,15 +15,18 @@ from rich.table import Table
 from rich.text import Text
 
 from nadows.bench.engine import Progress, RunRecord
+from nadows.bench.exports import index_page, junit, markdown
 from nadows.bench.histogram import Histogram, enough_samples
 from nadows.bench.histogram_files import hgrm, hlog
 from nadows.bench.outcome import ALL, FOLLOW_UP, Clock, PhaseOutcome
+from nadows.bench.page import page
 from nadows.bench.quantities import show_ns
+from nadows.bench.result import SCHEMA
 from nadows.bench.thresholds import Judgement
 from nadows.bench.verdict import Verdict
 from nadows.errors import UsageError
 
-__all__ = ["progress_line", "summary", "write_report"]
+__all__ = ["progress_line", "summary", "write_index", "write_report"]
 
 _SHOWN: Final = (50.0, 90.0, 99.0, 99.9)
 _ROWS: Final[tuple[tuple[str, str, Clock, str], ...]] = (
@@ -140,7 +143,7 @@ def _verdict(verdict: Verdict) -> list[Text]:
 
 
 def write_report(folder: Path, record: RunRecord, result: dict[str, Any]) -> None:
-    """Write ``result.json``, the histogram log and one distribution for each clock of the orders.
+    """Write ``result.json``, the page and the other forms of it, the histogram log, and distributions.
 
     Args:
         folder: Is made if it is missing; files in it with the same names are replaced.
@@ -153,6 +156,9 @@ def write_report(folder: Path, record: RunRecord, result: dict[str, Any]) -> Non
     files = {
         "result.json": msgspec.json.format(msgspec.json.encode(result), indent=1).decode() + "\n",
         "latency.hlog": hlog(record.started_ns, record.intervals),
+        "report.html": page(result),
+        "report.md": markdown(result),
+        "junit.xml": junit(result),
     }
     for outcome in record.outcomes:
         if outcome.recorded:
@@ -167,3 +173,25 @@ def write_report(folder: Path, record: RunRecord, result: dict[str, Any]) -> Non
             folder.joinpath(name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the report cannot be written to {folder}: {error}; give another --out") from error
+
+
+def write_index(folder: Path) -> Path:
+    """Write ``index.html`` over all reports of a folder, and return its path; what is no report is left out.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    results = []
+    for file in sorted(folder.glob("*/result.json")):
+        try:
+            result = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.MsgspecError):
+            continue
+        if result.get("schema") == SCHEMA and "ci" in result:
+            results.append((file.parent.name, result))
+    path = folder / "index.html"
+    try:
+        path.write_text(index_page(results), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error}") from error
+    return path

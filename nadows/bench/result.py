@@ -56,6 +56,7 @@ def result_of(
             "started_ns": record.started_ns,
             "duration_ns": record.wall_ns,
             "interrupted": record.interrupted,
+            "faults": [fault._asdict() for fault in record.faults],
             "command": list(command),
             "scenario": scenario.as_dict(),
             "scenario_sha256": scenario.sha256(),

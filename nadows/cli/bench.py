@@ -18,7 +18,7 @@ from nadows.bench.compare import FailOn
 from nadows.bench.compare import compare as compare_results
 from nadows.bench.engine import Progress, RunRecord, run
 from nadows.bench.quantities import parse_duration
-from nadows.bench.report import progress_line, summary, write_report
+from nadows.bench.report import progress_line, summary, write_index, write_report
 from nadows.bench.result import result_of, run_id
 from nadows.bench.scenario import Arrival, Flow, Scenario
 from nadows.bench.scenario_file import find_scenario
@@ -286,10 +286,12 @@ def _tell(
             result = result_of(record, verdict, judgements, ["nadows", *sys.argv[1:]])
     folder = out or REPORTS / run_id(record)
     write_report(folder, record, result)
+    if out is None:
+        write_index(REPORTS)
     if as_json:
         output.json(result)
     else:
         output.console.print(summary(record, verdict, judgements), soft_wrap=True)
     output.flush()
-    output.say(f"report: {folder}")
+    output.say(f"report: {folder / 'report.html'}")
     return verdict.exit

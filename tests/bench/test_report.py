@@ -248,7 +248,7 @@ def test_report_of_a_warm_up_is_not_written(tmp_path: Path) -> None:
     record = record_of()
     record.outcomes[0].recorded = False
 
-    write_report(tmp_path, record, {})
+    write_report(tmp_path, record, result_for(record))
 
     assert [] == list(tmp_path.glob("*.hgrm"))
 
@@ -258,4 +258,4 @@ def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     tmp_path.joinpath("taken").write_text("")
 
     with pytest.raises(UsageError, match=r"cannot be written to .*taken.*give another --out"):
-        write_report(tmp_path / "taken", record_of(), {})
+        write_report(tmp_path / "taken", record_of(), result_for(record_of()))

@@ -30,9 +30,10 @@ def _stalls(result: Mapping[str, Any]) -> Iterator[str]:
         value = "" if p99 is None else f" (p99 {show_ns(p99)})"
         if load["model"] == "closed":
             sent = phase["sent"] if phase else 0
+            users, sent = load["users"], phase["sent"] if phase else 0
             yield (
-                f"{head} The {load['users']} users of this closed model were waiting and sent nothing meanwhile. "
-                f"So {load['users']} of {sent} requests saw it, and the percentiles hide it{value}: coordinated "
+                f"{head} The {users} users of this closed model were waiting and sent nothing meanwhile. So "
+                f"{users} of {sent} requests saw it, and the percentiles hide it{value}: coordinated "
                 "omission. The same run with an open model shows what everybody else would have waited."
             )
             continue

@@ -16,13 +16,17 @@ from nadows import __version__
 from nadows.bench.engine import RunRecord
 from nadows.bench.histogram import Histogram, enough_samples
 from nadows.bench.outcome import ALL, CLOCKS, FAMILIES, FOLLOW_UP, Counts, PhaseOutcome, Usage
+from nadows.bench.plan import Plan
+from nadows.bench.scenario import Scenario
 from nadows.bench.thresholds import Judgement
 from nadows.bench.verdict import Verdict
 
-__all__ = ["PERCENTILES", "SCHEMA", "result_of", "run_id"]
+__all__ = ["PERCENTILES", "SCHEMA", "plan_sha256", "result_of", "run_id"]
 
 SCHEMA: Final = 1
 PERCENTILES: Final = (50.0, 90.0, 99.0, 99.9, 99.99)
+HASHED: Final = 10_000
+"""Requests that a plan's hash covers; their number is part of it too."""
 _MS: Final = 1_000_000
 
 
@@ -31,6 +35,17 @@ def run_id(record: RunRecord) -> str:
     when = datetime.fromtimestamp(record.started_ns / 10**9, UTC).strftime("%Y%m%dT%H%M%SZ")
     digits = hashlib.sha256(str(record.started_ns).encode()).hexdigest()[:4]
     return f"{when}_{record.scenario.name}_{digits}"
+
+
+def plan_sha256(scenario: Scenario) -> str | None:
+    """Hash which request is due when, what it does and who sends it; of an open model's first `HASHED`."""
+    if scenario.model == "closed":
+        return None
+    plan = Plan(scenario)
+    digest = hashlib.sha256(str(len(plan)).encode())
+    for index in range(min(len(plan), HASHED)):
+        digest.update(f"{plan.due(index)} {plan.kind(index)} {plan.connection(index)}\n".encode())
+    return digest.hexdigest()
 
 
 def result_of(
@@ -60,6 +75,7 @@ def result_of(
             "command": list(command),
             "scenario": scenario.as_dict(),
             "scenario_sha256": scenario.sha256(),
+            "plan_sha256": plan_sha256(scenario),
             "seed": scenario.seed,
             "shards": 1,
             "driver": "client",

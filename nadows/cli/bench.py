@@ -26,6 +26,7 @@ from nadows.bench.target import loopback_network
 from nadows.bench.verdict import judge
 from nadows.bench.watch import judge_all
 from nadows.cli.bench_compare import REGRESSED, FailOnOption, compare, read_results
+from nadows.cli.bench_scenarios import list_scenarios, schema, show, validate
 from nadows.cli.bench_search import search
 from nadows.cli.options import LogLevel, LogLevelOption, NetworkName, NetworkOption, Quiet, UrlOption
 from nadows.cli.output import Output, set_up_logging
@@ -52,6 +53,10 @@ app = typer.Typer(
 )
 app.command()(compare)
 app.command()(search)
+app.command("list")(list_scenarios)
+app.command()(show)
+app.command()(validate)
+app.command()(schema)
 
 REPORTS: Final = Path("reports")
 
@@ -109,7 +114,7 @@ Lenient = Annotated[
 
 @app.command(
     "run",
-    epilog="Also: nadows bench compare OLD NEW; nadows bench search [SCENARIO]; each has its own --help. "
+    epilog="Also: nadows bench compare OLD NEW, search, list, show, validate, schema; each has a --help. "
     "Exit codes: 0 valid; 1 the venue was lost; 2 wrong usage; 97 the generator was the limit; "
     "98 worse than the baseline; 99 a threshold was not met; 130 interrupted "
     "(Ctrl-C once: report what there is; twice: at once).",

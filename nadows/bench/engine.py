@@ -59,6 +59,8 @@ class Progress:
     p99: int
     max: int
     lag_p99: int
+    so_far: Histogram = field(default_factory=Histogram)
+    """Response times of all recorded phases until now."""
 
 
 @dataclass(slots=True)
@@ -295,6 +297,7 @@ class _Merger:
         self._usage: dict[int, Usage] = {}
         self._last: _Reading | None = None
         self._totals = (0, 0, 0)
+        self._so_far = Histogram()
 
     def take(self, message: Message) -> None:
         """Merge one message."""
@@ -351,6 +354,8 @@ class _Merger:
             if kind == FOLLOW_UP:
                 continue
             if clock == "response":
+                if record.scenario.phases[block.phase].record:
+                    self._so_far.add(part)
                 responses += values
             elif clock == "lag":
                 lags += values
@@ -369,6 +374,7 @@ class _Merger:
             p99=p99,
             max=most,
             lag_p99=_points(lags)[1],
+            so_far=self._so_far,
         )
         record.series.append(progress)
         record.wall_ns = interval.at_ns

@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
@@ -27,9 +29,11 @@ from nadows.bench.verdict import judge
 from nadows.bench.watch import judge_all
 from nadows.cli.bench_compare import REGRESSED, FailOnOption, compare, read_results
 from nadows.cli.bench_scenarios import list_scenarios, schema, show, validate
+from nadows.cli.bench_screen import BenchView, bench_screen
 from nadows.cli.bench_search import search
 from nadows.cli.options import LogLevel, LogLevelOption, NetworkName, NetworkOption, Quiet, UrlOption
 from nadows.cli.output import Output, set_up_logging
+from nadows.cli.terminal import Screen
 from nadows.errors import UsageError
 from nadows.network import Network
 
@@ -59,6 +63,7 @@ app.command()(validate)
 app.command()(schema)
 
 REPORTS: Final = Path("reports")
+_DRAW_S: Final = 0.5
 
 ScenarioArgument = Annotated[
     str | None,
@@ -247,18 +252,49 @@ async def _run(scenario: Scenario, target: Network | None, output: Output) -> Ru
         output.say("stopping: waiting for what is in flight; once more to give up")
         stop.set()
 
-    def on_progress(progress: Progress) -> None:
-        output.say(progress_line(progress))
-
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
     try:
-        return await run(scenario, target, on_progress=on_progress, stop=stop)
+        with _shown(scenario, target, output, stop) as on_progress:
+            return await run(scenario, target, on_progress=on_progress, stop=stop)
     except asyncio.CancelledError:
         raise typer.Exit(130) from None
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _shown(
+    scenario: Scenario, target: Network | None, output: Output, stop: asyncio.Event
+) -> Iterator[Callable[[Progress], None]]:
+    """Show the run while it goes on: a screen on a terminal, elsewhere a line each second."""
+    # On a build server a terminal is a file that somebody reads afterwards.
+    if output.quiet or not sys.stdout.isatty() or os.environ.get("CI"):
+        yield lambda progress: output.say(progress_line(progress))
+        return
+    view = BenchView(scenario, target.gateway if target else "embedded venue")
+    started_ns: int | None = None
+
+    def take(progress: Progress) -> None:
+        nonlocal started_ns
+        started_ns = time.monotonic_ns() - progress.at_ns
+        view.take(progress)
+
+    async def draw(screen: Screen) -> None:
+        while True:
+            if stop.is_set():
+                view.hint = "stopping: waiting for what is in flight; Ctrl-C once more to give up"
+            elapsed_ns = -1 if started_ns is None else time.monotonic_ns() - started_ns
+            screen.draw(bench_screen(view, elapsed_ns, screen.size[0]))
+            await asyncio.sleep(_DRAW_S)
+
+    with Screen() as screen:
+        drawing = asyncio.ensure_future(draw(screen))
+        try:
+            yield take
+        finally:
+            drawing.cancel()
 
 
 def _tell(

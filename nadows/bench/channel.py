@@ -1,8 +1,8 @@
 """What generator and parent say to each other.
 
-The parent writes lines of JSON to the generator's stdin: a `Spec`, then ``start`` and perhaps ``stop``. The
-generator answers on stdout with frames: four bytes of length, big endian, and a message in MessagePack.
-Samples travel as raw integers, so that the generator spends no time on making them smaller.
+The parent writes lines to the generator's stdin: a `Spec` as JSON, then ``start INSTANT`` and perhaps
+``stop``. The generator answers on stdout with frames: four bytes of length, big endian, and a message in
+MessagePack. Samples travel as raw integers, so that the generator spends no time on making them smaller.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 START: Final = "start"
-"""Begin; everything was made ready."""
+"""Begin at an instant, ns since the epoch, which follows; everything was made ready."""
 STOP: Final = "stop"
 """Send no more, wait for what is in flight, report."""
 
@@ -48,6 +48,9 @@ class Spec(msgspec.Struct, frozen=True):
     """The venue, as its ready line says it."""
     pin: int | None = None
     """CPU to stay on."""
+    shard: int = 0
+    shards: int = 1
+    """Which of how many: it sends the requests i with ``i % shards == shard``."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

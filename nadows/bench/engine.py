@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import tempfile
+import secrets
 import time
 from array import array
-from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO, Any, Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -26,21 +25,22 @@ from nadows.bench.environment import CpuClock, process_cpu_ns
 from nadows.bench.faults import Fault, stall_process
 from nadows.bench.histogram import Histogram
 from nadows.bench.histogram_files import LoggedInterval
+from nadows.bench.merging import Shards
 from nadows.bench.outcome import FOLLOW_UP, Clock, Counts, Crossing, Kind, KindOutcome, PhaseOutcome, Usage
 from nadows.bench.scenario import Scenario
+from nadows.bench.shard import run_shard
 from nadows.bench.thresholds import Judgement, Threshold
 from nadows.bench.watch import Part, Watch
 from nadows.embedded import EmbeddedVenue, embedded_venue
-from nadows.errors import ConnectionLost, NadowsError, TransportError, VenueError
+from nadows.errors import ConnectionLost, NadowsError, TransportError, UsageError, VenueError
 from nadows.network import Network
 
 __all__ = ["Progress", "RunRecord", "run"]
 
 _READY_S: Final = 60.0
 """How long the generator may take to connect; mostly imports, on a machine that is busy."""
-_END_S: Final = 5.0
-_TOLD: Final = 2_000
-"""How much of a dead generator's last words is shown (bytes)."""
+_LEAD_NS: Final = 200_000_000
+"""From telling the generators when to start to that instant: they begin together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,10 @@ class RunRecord:
     """Thresholds of a window, or that end the run, that did not hold while it went on."""
     is_aborted: bool = False
     """Whether one of them ended it."""
+    processes: int = 1
+    """Generators that shared the work."""
+    lost: list[str] = field(default_factory=list)
+    """Generators that ended before they were through; their counts are missing."""
 
 
 async def run(
@@ -94,6 +98,8 @@ async def run(
     *,
     on_progress: Callable[[Progress], None] | None = None,
     stop: asyncio.Event | None = None,
+    processes: int = 1,
+    executor: Executor | None = None,
 ) -> RunRecord:
     """Run a scenario.
 
@@ -103,11 +109,20 @@ async def run(
             it may be loaded (`nadows.bench.target`).
         on_progress: Called about once a second.
         stop: Set it to end the run early: no more is sent, answers are awaited, the record is complete.
+        processes: Generators that share the work: request i is for generator ``i % processes``. The
+            scenario has a multiple of them as connections.
+        executor: Runs them; by default threads of this process, which wait for a child process each.
 
     Raises:
+        UsageError: If the connections cannot be shared out.
         TransportError: If the venue cannot be reached, dies, or the generator does.
         VenueError: If the venue refuses the generator's connection.
     """
+    if scenario.connections % processes:
+        raise UsageError(
+            f"{processes} processes cannot share {scenario.connections} connections; give --connections a "
+            f"multiple of {processes}"
+        )
     generator_cpu, venue_cpu = environment.generator_and_venue_cpus()
     async with AsyncExitStack() as stack:
         venue = None
@@ -118,17 +133,22 @@ async def run(
             network = venue.network
             if venue_cpu is not None:
                 environment.pin(venue.pid, venue_cpu)
-        spec = channel.Spec(scenario.as_dict(), network.ready_line(), generator_cpu)
-        generator = await stack.enter_async_context(_generator(spec))
+        # Several of them share what CPUs there are; one has its own.
+        pin = generator_cpu if processes == 1 else None
+        specs = [
+            channel.Spec(scenario.as_dict(), network.ready_line(), pin, number, processes)
+            for number in range(processes)
+        ]
+        pool = executor or stack.enter_context(ThreadPoolExecutor(processes, "nadows shard"))
+        generators = await stack.enter_async_context(_generators(specs, pool))
         merger = _Merger(scenario, venue.pid if venue else None, on_progress)
-        merger.record.environment |= {
-            "pin": {"generator": generator_cpu, "venue": venue_cpu if venue else None}
-        }
+        merger.record.processes = processes
+        merger.record.environment |= {"pin": {"generator": pin, "venue": venue_cpu if venue else None}}
         stop = stop or asyncio.Event()
         merger.on_abort = stop.set
         faults = asyncio.ensure_future(_faults(merger, venue))
         try:
-            await _while_alive(_converse(generator, merger, stop), venue)
+            await _while_alive(_Conversation(merger, processes, stop).hold(generators), venue)
         finally:
             faults.cancel()
             await asyncio.gather(faults, return_exceptions=True)
@@ -164,105 +184,151 @@ async def _while_alive(work: Awaitable[None], venue: EmbeddedVenue | None) -> No
         await asyncio.gather(working, dying, return_exceptions=True)
 
 
-# -- the generator as a child ----------------------------------------------------------------------
+# -- the generators ----------------------------------------------------------------------------------
 
 
 class _Generator:
-    def __init__(self, process: Process, errors: IO[bytes]) -> None:
-        self._process = process
-        self._errors = errors
-        self._reader = FrameReader()
+    """The wire to one shard."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._frames = FrameReader()
 
     def tell(self, line: bytes) -> None:
         """Write a line; one that is gone does not hear it."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + b"\n")
+        self._writer.write(line + b"\n")
 
     def hang_up(self) -> None:
-        """Close its stdin, which ends it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        """Close the wire, which ends it."""
+        self._writer.close()
 
     async def messages(self) -> AsyncIterator[Message]:
         """Yield what it says, until it ends."""
-        assert self._process.stdout is not None
-        while chunk := await self._process.stdout.read(2**18):
-            for message in self._reader.feed(chunk):
-                yield message
-
-    async def death(self) -> TransportError:
-        """Explain why it ended before it was through."""
-        code = await self._process.wait()
-        size = self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, size - _TOLD))
-        said = self._errors.read().decode(errors="replace").strip()
-        return TransportError(f"the generator ended with code {code}" + (f": {said}" if said else ""))
+        with suppress(ConnectionError):
+            while chunk := await self._reader.read(2**18):
+                for message in self._frames.feed(chunk):
+                    yield message
 
 
 @asynccontextmanager
-async def _generator(spec: channel.Spec) -> AsyncIterator[_Generator]:
-    with tempfile.TemporaryFile() as errors:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "nadows.bench.worker"),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=errors,
-            # Ctrl-C is for the parent alone; the generator is told to stop and hands over what it has.
-            process_group=0,
-        )
+async def _generators(
+    specs: Sequence[channel.Spec], executor: Executor
+) -> AsyncIterator[list[tuple[_Generator, asyncio.Future[tuple[int, str]]]]]:
+    """Have the executor run a shard for each spec; they are gone when the block is left."""
+    loop, token = asyncio.get_running_loop(), secrets.token_hex(16)
+    wires: list[asyncio.Future[_Generator]] = [loop.create_future() for _ in specs]
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said, _, number = (await reader.readline()).decode(errors="replace").strip().partition(" ")
+        if said == token and number.isdigit() and int(number) < len(wires):
+            wires[int(number)].set_result(_Generator(reader, writer))
+        else:
+            writer.close()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        address = server.sockets[0].getsockname()[:2]
+        ends = [
+            loop.run_in_executor(executor, run_shard, address, token, number) for number in range(len(specs))
+        ]
         try:
-            generator = _Generator(process, errors)
-            generator.tell(msgspec.json.encode(spec))
-            yield generator
+            generators = [await _first_of(wire, end) for wire, end in zip(wires, ends, strict=True)]
+            for generator, spec in zip(generators, specs, strict=True):
+                generator.tell(msgspec.json.encode(spec))
+            yield list(zip(generators, ends, strict=True))
         finally:
-            await _end(process)
+            for wire in wires:
+                if wire.done():
+                    wire.result().hang_up()
+                else:
+                    wire.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
 
 
-async def _end(process: Process) -> None:
-    """Close the generator's stdin, which ends it; insist if it does not."""
-    assert process.stdin is not None
-    process.stdin.close()
-    for insist in (process.terminate, process.kill):
-        try:
-            async with asyncio.timeout(_END_S):
-                await process.wait()
-                return
-        except TimeoutError:
-            insist()
-    await process.wait()
+async def _first_of(wire: asyncio.Future[_Generator], end: asyncio.Future[tuple[int, str]]) -> _Generator:
+    await asyncio.wait((wire, end), timeout=_READY_S, return_when=asyncio.FIRST_COMPLETED)
+    if not wire.done():
+        raise TransportError(f"a generator was not started within {_READY_S:.0f} s, or ended at once")
+    return wire.result()
 
 
-async def _converse(generator: _Generator, merger: _Merger, stop: asyncio.Event) -> None:
-    """Follow the generator from its first word to its last."""
-    stopping = asyncio.ensure_future(_pass_on_stop(generator, merger, stop))
+async def _death(end: asyncio.Future[tuple[int, str]]) -> str:
+    """Explain why a generator ended before it was through."""
     try:
-        async with asyncio.timeout(_READY_S) as ready_in_time:
-            async for message in generator.messages():
-                if isinstance(message, channel.Failed):
-                    raise VenueError(message.text) if message.refused else ConnectionLost(message.text)
-                merger.take(message)
-                if isinstance(message, channel.Ready):
-                    ready_in_time.reschedule(None)
-                    generator.tell(channel.START.encode())
-                elif isinstance(message, channel.Finished):
-                    return
-        if not merger.record.interrupted:
-            raise await generator.death()
-    except TimeoutError:
-        raise TransportError(f"the generator was not ready within {_READY_S:.0f} s") from None
-    finally:
-        stopping.cancel()
+        code, said = await end
+    except (OSError, BrokenExecutor) as error:
+        return f"the generator was lost with its executor: {error!r}"
+    return f"the generator ended with code {code}" + (f": {said}" if said else "")
 
 
-async def _pass_on_stop(generator: _Generator, merger: _Merger, stop: asyncio.Event) -> None:
-    await stop.wait()
-    if merger.record.started_ns:
-        generator.tell(channel.STOP.encode())
-    else:
-        # Nothing was sent, so there is nothing to wait for.
-        merger.record.interrupted = True
-        generator.hang_up()
+class _Conversation:
+    """Follows the generators from their first word to their last."""
+
+    def __init__(self, merger: _Merger, count: int, stop: asyncio.Event) -> None:
+        self._merger = merger
+        self._shards = Shards(count)
+        self._stop = stop
+        self._generators: list[_Generator] = []
+        self._ready_in_time: asyncio.Timeout | None = None
+
+    async def hold(self, generators: Sequence[tuple[_Generator, asyncio.Future[tuple[int, str]]]]) -> None:
+        """Hold it to the end.
+
+        Raises:
+            TransportError: If they are not ready in time, or the only one is lost.
+            VenueError: If the venue refuses them.
+        """
+        self._generators = [generator for generator, _ in generators]
+        stopping = asyncio.ensure_future(self._pass_on_stop())
+        listening = [
+            asyncio.ensure_future(self._listen(number, generator, end))
+            for number, (generator, end) in enumerate(generators)
+        ]
+        try:
+            async with asyncio.timeout(_READY_S) as self._ready_in_time:
+                await asyncio.gather(*listening)
+        except TimeoutError:
+            raise TransportError(f"the generator was not ready within {_READY_S:.0f} s") from None
+        finally:
+            for each in (*listening, stopping):
+                each.cancel()
+            await asyncio.gather(*listening, stopping, return_exceptions=True)
+
+    async def _listen(self, number: int, generator: _Generator, end: asyncio.Future[tuple[int, str]]) -> None:
+        async for message in generator.messages():
+            if isinstance(message, channel.Failed):
+                raise VenueError(message.text) if message.refused else ConnectionLost(message.text)
+            self._heard(self._shards.take(number, message))
+            if isinstance(message, channel.Finished):
+                return
+        record = self._merger.record
+        if record.interrupted and not record.started_ns:
+            return
+        why = await _death(end)
+        if len(self._generators) == 1 or not record.started_ns:
+            raise TransportError(why)
+        record.lost.append(f"generator {number + 1} of {len(self._generators)} was lost: {why}")
+        self._heard(self._shards.lost(number))
+
+    def _heard(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._merger.take(message)
+            if isinstance(message, channel.Ready):
+                assert self._ready_in_time is not None
+                self._ready_in_time.reschedule(None)
+                start_ns = time.time_ns() + _LEAD_NS
+                for generator in self._generators:
+                    generator.tell(f"{channel.START} {start_ns}".encode())
+
+    async def _pass_on_stop(self) -> None:
+        await self._stop.wait()
+        for generator in self._generators:
+            if self._merger.record.started_ns:
+                generator.tell(channel.STOP.encode())
+            else:
+                # Nothing was sent, so there is nothing to wait for.
+                self._merger.record.interrupted = True
+                generator.hang_up()
 
 
 # -- merging ---------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -40,19 +40,19 @@ class Load(ABC):
 
     Args:
         turns: What each request does, and which connection sends it.
-        traders: One for each connection.
+        traders: One for each connection that is ours, by its number.
         tasks: Where tasks live that wait for what is not a single order.
         timeout_ns: How long an answer may take.
     """
 
     def __init__(
-        self, turns: Turns, traders: Sequence[Trader], tasks: asyncio.TaskGroup, timeout_ns: int
+        self, turns: Turns, traders: Mapping[int, Trader], tasks: asyncio.TaskGroup, timeout_ns: int
     ) -> None:
         self._turns = turns
         self._traders = traders
         self._tasks = tasks
         self._timeout_ns = timeout_ns
-        self._next = 0
+        self._next = turns.shard
         self._stopped_at_ns: int | None = None
         self._start_ns = 0
         self._cancels = 0
@@ -66,7 +66,7 @@ class Load(ABC):
         """Begin at an instant of the monotonic clock."""
         self._start_ns = start_ns
         self.recorder = Recorder([start_ns + end_ns for end_ns in self._turns.ends_ns])
-        for trader in self._traders:
+        for trader in self._traders.values():
             subaccount = trader.client.subaccount
             assert subaccount is not None
             depth = Stream.book_depth(trader.product.product_id)
@@ -209,7 +209,7 @@ class OpenLoad(Load):
     def __init__(
         self,
         plan: Plan,
-        traders: Sequence[Trader],
+        traders: Mapping[int, Trader],
         tasks: asyncio.TaskGroup,
         timeout_ns: int,
         *,
@@ -228,7 +228,9 @@ class OpenLoad(Load):
         return self._plan.planned(phase, self._stopped_at_ns)
 
     def _begin(self) -> None:
-        self._rest_until(self._start_ns + self._plan.due(0))
+        # With fewer requests than shards there may be none for us.
+        first_ns = self._plan.due(self._next) if self._next < len(self._plan) else 0
+        self._rest_until(self._start_ns + first_ns)
 
     def _cut_short(self, at_ns: int) -> None:
         self._drop_until(self._plan.due_before(at_ns), "stopped")
@@ -261,7 +263,7 @@ class OpenLoad(Load):
             if now_ns - due_ns > LATE_NS:
                 self._blame(self._next, now_ns, now_ns - due_ns)
             self._send(self._next, plan.phase(self._next), due_ns, now_ns)
-            self._next += 1
+            self._next += plan.shards
         # Still behind: let answers be read first, then go on at once.
         self.pacer.arm(start_ns)
 
@@ -283,9 +285,9 @@ class OpenLoad(Load):
 
     def _drop_until(self, index: int, reason: str) -> None:
         """Count the requests from the next one to *index* (exclusive) as dropped."""
-        for each in range(self._next, index):
-            self.recorder.dropped(self._plan.phase(each), self._plan.kind(each), reason)
-        self._next = max(self._next, index)
+        while self._next < index:
+            self.recorder.dropped(self._plan.phase(self._next), self._plan.kind(self._next), reason)
+            self._next += self._plan.shards
 
     def _landed(self) -> None:
         if self._is_held:
@@ -300,7 +302,7 @@ class ClosedLoad(Load):
 
     Args:
         turns: What each request does.
-        traders: One for each connection; the requests go round them.
+        traders: See `Load`.
         tasks: See `Load`.
         timeout_ns: See `Load`.
         users: How many.
@@ -310,7 +312,7 @@ class ClosedLoad(Load):
     def __init__(
         self,
         turns: Turns,
-        traders: Sequence[Trader],
+        traders: Mapping[int, Trader],
         tasks: asyncio.TaskGroup,
         timeout_ns: int,
         *,
@@ -347,7 +349,7 @@ class ClosedLoad(Load):
             self._due.popleft()
             # A user's request is due when the generator turns to it: that is what a closed model measures.
             self._send(self._next, self._turns.phase_at(now_ns - self._start_ns), now_ns, now_ns)
-            self._next += 1
+            self._next += self._turns.shards
         self.pacer.arm(self._start_ns)
 
     def _dropped(self, phase: int, kind: Kind, reason: str) -> None:

@@ -22,9 +22,19 @@ __all__ = ["Plan", "Turns", "interleave"]
 
 
 class Turns:
-    """What each request does, whoever decides when: all there is to plan of a closed model."""
+    """What each request does, whoever decides when: all there is to plan of a closed model.
 
-    def __init__(self, scenario: Scenario) -> None:
+    Args:
+        scenario: Whose connections are a multiple of *shards*.
+        shard: Which of the shards we are.
+        shards: How many there are; request i belongs to shard ``i % shards``.
+    """
+
+    def __init__(self, scenario: Scenario, shard: int = 0, shards: int = 1) -> None:
+        self.shard = shard
+        """The first request of ours."""
+        self.shards = shards
+        """From one of ours to the next."""
         self._connections = scenario.connections
         self._kinds = interleave(scenario.mix)
         self.ends_ns = tuple(accumulate(phase.duration_ns for phase in scenario.phases))
@@ -46,8 +56,8 @@ class Turns:
 class Plan(Turns):
     """The requests of an open scenario, numbered from 0."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        super().__init__(scenario)
+    def __init__(self, scenario: Scenario, shard: int = 0, shards: int = 1) -> None:
+        super().__init__(scenario, shard, shards)
         self._schedule = Schedule(
             [Phase(each.duration_ns, each.rate, each.to) for each in scenario.phases], _arrivals(scenario)
         )
@@ -70,7 +80,7 @@ class Plan(Turns):
         return self._schedule.count(instant_ns)
 
     def planned(self, phase: int, until_ns: int | None = None) -> Counter[Kind]:
-        """Count the requests of a phase by what they do; only those due before *until_ns*, if it is given."""
+        """Count our requests of a phase by what they do; only those due before *until_ns*, if given."""
         first, last = self._firsts[phase], (*self._firsts[1:], len(self))[phase]
         if until_ns is not None:
             last = min(last, max(first, self.due_before(until_ns)))
@@ -79,11 +89,12 @@ class Plan(Turns):
     def _kinds_before(self, index: int) -> Counter[Kind]:
         cycle = self._connections * len(self._kinds)
         rounds, rest = divmod(index, cycle)
-        whole = Counter(dict.fromkeys(set(self._kinds), rounds * self._connections))
+        # A cycle is a multiple of the shards, so each of its rounds looks the same to us.
+        ours = rounds * (self._connections // self.shards)
         counted: Counter[Kind] = Counter()
         for kind in self._kinds:
-            counted[kind] += whole[kind]
-        counted.update(self.kind(each) for each in range(rest))
+            counted[kind] += ours
+        counted.update(self.kind(each) for each in range(self.shard, rest, self.shards))
         return counted
 
 

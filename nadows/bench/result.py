@@ -77,7 +77,7 @@ def result_of(
             "scenario_sha256": scenario.sha256(),
             "plan_sha256": plan_sha256(scenario),
             "seed": scenario.seed,
-            "shards": 1,
+            "shards": record.processes,
             "driver": "client",
             "sign": "live",
         },

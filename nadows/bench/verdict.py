@@ -8,7 +8,7 @@ state               exit  when
 ==================  ====  =============================================================================
 interrupted          130  somebody stopped it; the report holds what was measured until then
 disconnected           1  requests could not be sent because the venue was gone
-invalid               97  the counts do not add up
+invalid               97  the counts do not add up, or a generator of several was lost
 generator-limited     97  the generator did not keep the schedule, so the venue was not really tested
 thresholds-failed     99  a threshold was not met
 regressed             98  worse than the baseline (said by ``nadows bench``, which knows it)
@@ -66,6 +66,8 @@ def judge(
     interrupted: bool = False,
     lenient: bool = False,
     is_cut: bool = False,
+    lost: Sequence[str] = (),
+    processes: int = 1,
 ) -> Verdict:
     """Judge a run.
 
@@ -76,10 +78,15 @@ def judge(
         lenient: Warn of faults of the instrument instead of failing.
         is_cut: Whether the scenario itself cuts the sockets; requests that fall between two connections are
             then a finding, and not the end of the venue.
+        lost: Generators that ended before they were through.
+        processes: How many generators there were.
     """
     recorded = [outcome for outcome in outcomes if outcome.recorded]
-    leaks = [f"{outcome.name}: {leak}" for outcome in outcomes for leak in outcome.leaks()]
-    faults = [f"{outcome.name}: {fault}" for outcome in recorded for fault in generator_faults(outcome)]
+    # What a lost generator had measured is in the histograms and not in the counts; that is said once.
+    leaks = list(lost) or [f"{outcome.name}: {leak}" for outcome in outcomes for leak in outcome.leaks()]
+    faults = [
+        f"{outcome.name}: {fault}" for outcome in recorded for fault in generator_faults(outcome, processes)
+    ]
     cut_off = [
         f"{outcome.name}: {count} requests could not be sent because "
         + ("the sockets were cut" if is_cut else "the venue was gone")
@@ -106,7 +113,7 @@ def judge(
     return Verdict("valid", 0, (), tuple(notes))
 
 
-def generator_faults(outcome: PhaseOutcome) -> list[str]:
+def generator_faults(outcome: PhaseOutcome, processes: int = 1) -> list[str]:
     """Say how the generator failed to keep the schedule of a phase; nothing if it kept it."""
     if not outcome.counts().planned:
         return []
@@ -127,7 +134,8 @@ def generator_faults(outcome: PhaseOutcome) -> list[str]:
             f"{late:.1%} of the requests were sent more than {show_ns(LATE_NS)} late "
             "because the generator was busy; response times hold its own lateness"
         )
-    used = outcome.usage.generator_cpu_ns / outcome.usage.wall_ns if outcome.usage.wall_ns else 0.0
+    wall_ns = outcome.usage.wall_ns * processes
+    used = outcome.usage.generator_cpu_ns / wall_ns if wall_ns else 0.0
     if used > GENERATOR_CPU:
         faults.append(f"the generator used {used:.0%} of its CPU, more than {GENERATOR_CPU:.0%} of it")
     return faults

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
 from itertools import accumulate, count
@@ -45,8 +45,6 @@ from nadows.signing import Signer
 __all__ = ["Say", "generate", "main"]
 
 INTERVAL_NS: Final = 1_000_000_000
-_LEAD_NS: Final = 50_000_000
-"""Between ``start`` and the first request: everything that is set up then is over by that time."""
 _LOOK_S: Final = 0.1
 """How often overdue requests are looked for."""
 _MARGIN_NS: Final = 500_000_000
@@ -136,25 +134,29 @@ class _Commands:
     """What the parent wants."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
-        self.started = asyncio.Event()
+        self.started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.stopped = asyncio.Event()
         self._reader = reader
 
     async def listen(self, work: asyncio.Task[object] | None) -> None:
-        """Set the events as commands come; give up the work when the parent is gone."""
-        events = {channel.START: self.started, channel.STOP: self.stopped}
-        while line := (await self._reader.readline()).decode().strip():
-            events[line].set()
+        """Take commands as they come; give up the work when the parent is gone."""
+        while line := (await self._reader.readline()).decode().split():
+            if line[0] == channel.START:
+                self.started.set_result(int(line[1]))
+            else:
+                self.stopped.set()
         if work is not None:
             work.cancel()
 
 
-async def generate(spec: channel.Spec, started: asyncio.Event, stopped: asyncio.Event, say: Say) -> None:
+async def generate(
+    spec: channel.Spec, started: asyncio.Future[int], stopped: asyncio.Event, say: Say
+) -> None:
     """Connect, wait for *started*, run the scenario, and say what it gave.
 
     Args:
         spec: What to do, and where.
-        started: Set by the parent when everything is ready.
+        started: Becomes the instant to start at (ns since the epoch) when all generators are ready.
         stopped: Set by the parent to end early.
         say: Takes the messages.
 
@@ -165,8 +167,15 @@ async def generate(spec: channel.Spec, started: asyncio.Event, stopped: asyncio.
     network = Network.from_ready_line(spec.network, name="bench")
     if spec.pin is not None:
         os.sched_setaffinity(0, {spec.pin})
-    turns = Turns(scenario) if scenario.model == "closed" else Plan(scenario)
-    async with _traders(scenario, network) as (traders, connect_ns), asyncio.TaskGroup() as tasks:
+    make = Turns if scenario.model == "closed" else Plan
+    turns = make(scenario, spec.shard, spec.shards)
+    async with (
+        _traders(scenario, network, range(spec.shard, scenario.connections, spec.shards)) as (
+            traders,
+            connect_ns,
+        ),
+        asyncio.TaskGroup() as tasks,
+    ):
         load = _load(scenario, turns, traders, tasks)
         # Whatever was made until now lives to the end; the collector would only walk it again and again, up
         # to a tenth of a second each time. What the run itself makes is freed by reference counts.
@@ -175,17 +184,17 @@ async def generate(spec: channel.Spec, started: asyncio.Event, stopped: asyncio.
         gc.disable()
         try:
             say(_ready(load, connect_ns))
-            await started.wait()
+            start_ns = await started
             one = _Run(load, scenario, urlsplit(network.ws_v2).port or 0, say)
-            await one.run(stopped)
-            say(_finished(scenario, load, traders, one.cuts_ns))
+            await one.run(stopped, start_ns)
+            say(_finished(scenario, load, list(traders.values()), one.cuts_ns))
         finally:
             load.close()
             gc.enable()
             gc.unfreeze()
 
 
-def _load(scenario: Scenario, turns: Turns, traders: list[Trader], tasks: asyncio.TaskGroup) -> Load:
+def _load(scenario: Scenario, turns: Turns, traders: dict[int, Trader], tasks: asyncio.TaskGroup) -> Load:
     if isinstance(turns, Plan):
         return OpenLoad(
             turns,
@@ -196,15 +205,22 @@ def _load(scenario: Scenario, turns: Turns, traders: list[Trader], tasks: asynci
             on_full=scenario.on_full,
         )
     return ClosedLoad(
-        turns, traders, tasks, scenario.timeout_ns, users=scenario.users, think_ns=scenario.think_ns
+        turns,
+        traders,
+        tasks,
+        scenario.timeout_ns,
+        users=len(range(turns.shard, scenario.users, turns.shards)),
+        think_ns=scenario.think_ns,
     )
 
 
 @asynccontextmanager
-async def _traders(scenario: Scenario, network: Network) -> AsyncIterator[tuple[list[Trader], list[int]]]:
+async def _traders(
+    scenario: Scenario, network: Network, numbers: Sequence[int]
+) -> AsyncIterator[tuple[dict[int, Trader], list[int]]]:
     async with AsyncExitStack() as stack:
-        traders, connect_ns = [], []
-        for number in range(scenario.connections):
+        traders, connect_ns = {}, []
+        for number in numbers:
             begin_ns = time.monotonic_ns()
             # Beyond the venue's limits on purpose: what happens there is what is measured.
             wallet = _wallet(scenario.seed, number)
@@ -217,24 +233,24 @@ async def _traders(scenario: Scenario, network: Network) -> AsyncIterator[tuple[
                 which={entry.kind: entry.of for entry in scenario.mix},
                 rng=Random(f"{scenario.seed} {number}"),
                 is_quoting=scenario.is_quoting,
-                connect=_newcomers(scenario, network),
+                connect=_newcomers(scenario, network, number),
             )
             await trader.prepare()
-            traders.append(trader)
+            traders[number] = trader
             connect_ns.append(time.monotonic_ns() - begin_ns)
         yield traders, connect_ns
-        for trader in traders:
+        for trader in traders.values():
             await _clean_up(trader)
 
 
-def _newcomers(scenario: Scenario, network: Network) -> Callable[[], Coroutine[Any, Any, None]]:
+def _newcomers(scenario: Scenario, network: Network, number: int) -> Callable[[], Coroutine[Any, Any, None]]:
     """Return what connects another client, each with a wallet of its own, and lets it go again."""
 
     async def connect_one(number: int) -> None:
         async with connect(network, _wallet(scenario.seed, number)) as client:
             await client.subscribe(Stream.best_bid_offer(client.products.find(scenario.product).product_id))
 
-    numbers = count(scenario.connections)
+    numbers = count(scenario.connections + number, scenario.connections)
     return lambda: connect_one(next(numbers))
 
 
@@ -268,10 +284,11 @@ class _Run:
         self._port = port
         self.cuts_ns: list[int] = []
 
-    async def run(self, stopped: asyncio.Event) -> None:
+    async def run(self, stopped: asyncio.Event, start_wall_ns: int) -> None:
         """Send everything, wait for the answers, say each interval as it ends."""
-        self._start_ns = self._flushed_ns = time.monotonic_ns() + _LEAD_NS
-        self._say(channel.Started(self._start_ns, time.time_ns() + _LEAD_NS))
+        # From here on only the monotonic clock counts, which nobody sets.
+        self._start_ns = self._flushed_ns = time.monotonic_ns() + start_wall_ns - time.time_ns()
+        self._say(channel.Started(self._start_ns, start_wall_ns))
         self._load.start(self._start_ns)
         await self._sleep_until(0)
         self._mark(-1)

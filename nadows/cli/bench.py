@@ -84,6 +84,12 @@ Connections = Annotated[
     int | None,
     typer.Option("--connections", "-c", help="Clients, each with a wallet and sockets of its own. [1]"),
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes", "-p", min=1, max=64, help="Generators that share the work, each a process. [1]"
+    ),
+]
 Timeout = Annotated[str | None, typer.Option("--timeout", help="When an answer is given up. [2s]")]
 ArrivalOption = Annotated[
     Arrival | None, typer.Option("--arrival", help="Even spacing, or a Poisson process. [uniform]")
@@ -130,6 +136,7 @@ def bench(
     duration: Duration = None,
     warmup: Warmup = None,
     connections: Connections = None,
+    processes: Processes = 1,
     timeout: Timeout = None,
     arrival: ArrivalOption = None,
     flow: FlowOption = None,
@@ -157,7 +164,9 @@ def bench(
         raise UsageError("--json and --table exclude each other; give one of them")
     output = Output(as_json=as_json, quiet=quiet)
     what = _base(scenario, rps, duration, warmup, settings or ())
-    what = _override(what, connections, timeout, arrival, flow, seed)
+    # Each process needs a connection of its own.
+    most = max(what.connections, processes) if connections is None else connections
+    what = _override(what, most, timeout, arrival, flow, seed)
     what = what.with_thresholds(threshold or [])
     target = _target(network, url)
     _check_writable(out or REPORTS)
@@ -165,7 +174,7 @@ def bench(
     against = (
         _Baseline(read_results(baseline), FailOn.parse(fail_on) if fail_on else []) if baseline else None
     )
-    record = asyncio.run(_run(what, target, output))
+    record = asyncio.run(_run(what, target, output, processes))
     code = _tell(
         record, output, out, lenient=lenient, as_json=output.as_json and not as_table, baseline=against
     )
@@ -239,7 +248,7 @@ def _check_writable(folder: Path) -> None:
         )
 
 
-async def _run(scenario: Scenario, target: Network | None, output: Output) -> RunRecord:
+async def _run(scenario: Scenario, target: Network | None, output: Output, processes: int) -> RunRecord:
     """Run, and let the first signal stop it in order and the second at once."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -256,7 +265,7 @@ async def _run(scenario: Scenario, target: Network | None, output: Output) -> Ru
         loop.add_signal_handler(number, on_signal)
     try:
         with _shown(scenario, target, output, stop) as on_progress:
-            return await run(scenario, target, on_progress=on_progress, stop=stop)
+            return await run(scenario, target, on_progress=on_progress, stop=stop, processes=processes)
     except asyncio.CancelledError:
         raise typer.Exit(130) from None
     finally:
@@ -315,6 +324,8 @@ def _tell(
         interrupted=record.interrupted and not record.is_aborted,
         lenient=lenient,
         is_cut=scenario.disconnect is not None,
+        lost=record.lost,
+        processes=record.processes,
     )
     if not record.outcomes:
         output.say("stopped before anything was sent; there is no report")

@@ -55,7 +55,7 @@ def measured(record: RunRecord) -> PhaseOutcome:
 async def outcome_of(load: Load, scenario: Scenario) -> AsyncIterator[RunRecord]:
     """Run a load in this process, as the generator does, and merge what it says, as the parent does."""
     said: list[Message] = []
-    await worker._Run(load, scenario, 0, said.append).run(asyncio.Event())
+    await worker._Run(load, scenario, 0, said.append).run(asyncio.Event(), time.time_ns() + 50 * MS)
     said.append(worker._finished(scenario, load, [], []))
     merger = _Merger(scenario, None, None)
     for message in said:
@@ -105,7 +105,7 @@ async def test_2_stall_of_the_generator_shows_in_lag_and_response() -> None:
             pass
 
     async with asyncio.TaskGroup() as tasks:
-        load = OpenLoad(Plan(scenario), [trader_of(client)], tasks, SECOND)
+        load = OpenLoad(Plan(scenario), {0: trader_of(client)}, tasks, SECOND)
         asyncio.get_running_loop().call_later(0.3, block)
         fills = tasks.create_task(fill_everything(client))
         async with outcome_of(load, scenario) as record:
@@ -198,7 +198,7 @@ async def test_6_littles_law_holds_in_a_closed_model() -> None:
     )
     users = 8
     async with asyncio.TaskGroup() as tasks:
-        load = ClosedLoad(Turns(scenario), [trader_of(client)], tasks, 10 * SECOND, users=users)
+        load = ClosedLoad(Turns(scenario), {0: trader_of(client)}, tasks, 10 * SECOND, users=users)
         answering = tasks.create_task(answer_slowly(client))
         async with outcome_of(load, scenario) as record:
             answering.cancel()
@@ -258,7 +258,7 @@ async def test_9_overhead_does_not_grow() -> None:
             calls[frame.f_code.co_name] += 1
 
     async with asyncio.TaskGroup() as tasks:
-        load = OpenLoad(Plan(scenario), [trader_of(client)], tasks, 10 * SECOND)
+        load = OpenLoad(Plan(scenario), {0: trader_of(client)}, tasks, 10 * SECOND)
         # Long due, so that all is sent in full batches, whatever the timer does.
         start_ns = time.monotonic_ns() - 200 * MS
         sys.setprofile(count)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
+import socket
+import subprocess
 from asyncio.subprocess import Process
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nadows.bench import channel, engine
+from nadows.bench import channel, engine, shard
 from nadows.bench.engine import Progress, RunRecord, run
 from nadows.bench.environment import CpuClock
 from nadows.bench.outcome import PhaseOutcome
 from nadows.bench.scenario import Disconnect, Flow, Scenario, Stall
 from nadows.bench.thresholds import Threshold
 from nadows.bench.verdict import judge
-from nadows.errors import ConnectionLost, NadowsError, TransportError, VenueError
+from nadows.errors import ConnectionLost, NadowsError, TransportError, UsageError, VenueError
 from nadows.network import Network
 
 pytestmark = pytest.mark.slow
@@ -30,18 +35,23 @@ def scenario_of(rate: int, duration: str, *, flow: Flow = "off", timeout_ns: int
 
 
 class Children:
-    """The processes that were started, by what they do."""
+    """The processes that were started, by what they do; the last generator, if there are several."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.processes: dict[str, Process] = {}
-        start = asyncio.create_subprocess_exec
+        self.processes: dict[str, Process | subprocess.Popen[bytes]] = {}
+        start, popen = asyncio.create_subprocess_exec, subprocess.Popen
 
         async def create(*command: str, **options: Any) -> Process:
             process = await start(*command, **options)
-            self.processes["venue" if "serve" in command else "generator"] = process
+            self.processes["venue"] = process
+            return process
+
+        def open_(*command: Any, **options: Any) -> subprocess.Popen[bytes]:
+            process = self.processes["generator"] = popen(*command, **options)
             return process
 
         monkeypatch.setattr(asyncio, "create_subprocess_exec", create)
+        monkeypatch.setattr(shard, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": open_}))
 
     def send(self, name: str, number: int) -> None:
         os.kill(self.processes[name].pid, number)
@@ -189,7 +199,7 @@ async def test_generator_that_does_not_end_is_killed(
     children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A child that is stuck when the run is over does not outlive it."""
-    monkeypatch.setattr(engine, "_END_S", 0.2)
+    monkeypatch.setattr(shard, "END_S", 0.2)
 
     def freeze_and_kill(progress: Progress) -> None:
         children.send("generator", signal.SIGSTOP)
@@ -219,21 +229,86 @@ async def test_generator_that_takes_for_ever_to_connect_is_told(
         await run(scenario_of(100, "1s"), Network.local(9))
 
 
-async def test_refusal_by_the_venue_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refusal_by_the_venue_stays_one() -> None:
     """What the venue refused is told as its refusal."""
 
     class Refusing:
-        def tell(self, line: bytes) -> None:
-            raise AssertionError
-
         async def messages(self) -> Any:
             yield channel.Failed("no such signer", refused=True)
 
     merger = engine._Merger(scenario_of(1, "1s"), None, None)
     refusing: Any = Refusing()
+    end: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
 
     with pytest.raises(VenueError, match="no such signer"):
-        await engine._converse(refusing, merger, asyncio.Event())
+        await engine._Conversation(merger, 1, asyncio.Event()).hold([(refusing, end)])
+
+
+async def test_shards_give_what_one_generator_gives(children: Children) -> None:
+    """Two processes, run by a pool of processes: the same counts of each kind as one, for the same seed."""
+    scenario = replace(scenario_of(200, "1s"), connections=2, arrival="poisson")
+    alone = await run(scenario)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        shared = await run(scenario, processes=2, executor=pool)
+
+    one, two = measured(alone), measured(shared)
+    assert [] == one.leaks() == two.leaks()
+    assert {kind: each.counts.planned for kind, each in one.kinds.items()} == {
+        kind: each.counts.planned for kind, each in two.kinds.items()
+    }
+    assert one.counts().acked == two.counts().acked == two.histogram("all", "response").count
+    assert (2, 2) == (shared.processes, len(shared.connect_ns))
+
+
+async def test_lost_shard_makes_the_run_invalid(children: Children) -> None:
+    """The others go on to the end, and what the lost one had measured stays in the histograms."""
+
+    def kill(progress: Progress) -> None:
+        if children.processes["generator"].returncode is None:
+            children.send("generator", signal.SIGKILL)
+
+    record = await run(replace(scenario_of(100, "3s"), connections=2), processes=2, on_progress=kill)
+
+    outcome = measured(record)
+    (lost,) = record.lost
+    assert "was lost: the generator ended with code -9" in lost
+    assert 150 == outcome.counts().sent
+    assert outcome.histogram("all", "response").count > 150
+    verdict = judge([outcome], [], lost=record.lost)
+    assert ("invalid", 97, (lost,)) == (verdict.state, verdict.exit, verdict.reasons)
+
+
+async def test_connections_that_cannot_be_shared_are_refused() -> None:
+    """Each process needs as many as the next."""
+    with pytest.raises(UsageError, match="2 processes cannot share 3 connections"):
+        await run(replace(scenario_of(100, "1s"), connections=3), processes=2)
+
+
+async def test_executor_that_starts_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard that ends before it calls back is an error, not a wait."""
+    monkeypatch.setattr(engine, "run_shard", lambda *_: (1, "x"))
+
+    with pytest.raises(TransportError, match="not started within"):
+        await run(scenario_of(100, "1s"), Network.local(9))
+
+
+async def test_stranger_on_the_line_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever does not know the token is no shard."""
+    answers: list[bytes] = []
+
+    def stranger(address: tuple[str, int], token: str, index: int) -> tuple[int, str]:
+        for text in (b"nobody 0\n", f"{token} 7\n".encode(), f"{token} x\n".encode()):
+            with socket.create_connection(address) as wire:
+                wire.sendall(text)
+                answers.append(wire.recv(1))
+        return 1, ""
+
+    monkeypatch.setattr(engine, "run_shard", stranger)
+
+    with pytest.raises(TransportError, match="not started within"):
+        await run(scenario_of(100, "1s"), Network.local(9))
+
+    assert [b""] * 3 == answers
 
 
 async def test_message_out_of_turn_is_an_error() -> None:

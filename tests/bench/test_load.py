@@ -148,7 +148,7 @@ async def running(
     )
     async with asyncio.TaskGroup() as tasks:
         load = OpenLoad(
-            *(Plan(scenario), [trader or trader_of(client)], tasks, timeout_ns),
+            *(Plan(scenario), {0: trader or trader_of(client)}, tasks, timeout_ns),
             max_inflight=max_inflight,
             on_full=on_full,
         )
@@ -523,7 +523,7 @@ async def users(
     )
     async with asyncio.TaskGroup() as tasks:
         load = ClosedLoad(
-            *(Turns(scenario), [trader_of(client)], tasks, 10**9), users=count, think_ns=think_ns
+            *(Turns(scenario), {0: trader_of(client)}, tasks, 10**9), users=count, think_ns=think_ns
         )
         load.start(time.monotonic_ns())
         try:

@@ -94,3 +94,23 @@ def test_planned_counts_are_those_of_the_requests(
     )
 
     assert expected == counted
+
+
+@given(shards=st.sampled_from([1, 2, 3]), weights=st.tuples(st.integers(1, 3), st.integers(0, 3)))
+def test_shards_own_the_plan_together(shards: int, weights: tuple[int, int]) -> None:
+    """Each request belongs to one of them, and their counts are those of their requests."""
+    scenario = scenario_of((7, 2000), (20, 1000), connections=6, mix=weights)
+    whole = Plan(scenario)
+    plans = [Plan(scenario, shard, shards) for shard in range(shards)]
+
+    for phase in range(2):
+        for until_ns in (None, 2 * SECOND + SECOND // 3):
+            parts = [plan.planned(phase, until_ns) for plan in plans]
+            assert +sum(parts, Counter()) == +whole.planned(phase, until_ns)
+    for plan in plans:
+        ours = Counter(
+            plan.kind(index) for index in range(plan.shard, len(plan), shards) if plan.phase(index) == 0
+        )
+        assert +plan.planned(0) == ours
+        connections = {plan.connection(index) for index in range(plan.shard, len(plan), shards)}
+        assert connections <= set(range(plan.shard, 6, shards))

@@ -7,6 +7,7 @@ import builtins
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -37,12 +38,13 @@ async def generate(
 ) -> list[Message]:
     """Run a generator against a venue of its own; return what it says."""
     said: list[Message] = []
-    started, stopped = asyncio.Event(), asyncio.Event()
+    started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    stopped = asyncio.Event()
 
     def say(message: Message) -> None:
         said.append(message)
         if isinstance(message, channel.Ready):
-            started.set()
+            started.set_result(time.time_ns() + 50_000_000)
             if stop:
                 stopped.set()
         if on_message is not None:
@@ -116,7 +118,10 @@ async def test_unreachable_venue_is_an_error() -> None:
 
     with pytest.raises(NadowsError, match="cannot connect"):
         await worker.generate(
-            channel.Spec(scenario.as_dict(), line), asyncio.Event(), asyncio.Event(), lambda message: None
+            channel.Spec(scenario.as_dict(), line),
+            asyncio.get_running_loop().create_future(),
+            asyncio.Event(),
+            lambda message: None,
         )
 
 
@@ -173,7 +178,7 @@ def test_failure_is_a_message() -> None:
     """What goes wrong is told to the parent in one sentence."""
     scenario = b'{"scenario":{"schema":1},"network":{}}\n'
 
-    code, said = obey(scenario + b"start\n")
+    code, said = obey(scenario + b"start 1\n")
 
     assert 1 == code
     assert isinstance(said[0], channel.Failed)

@@ -82,7 +82,7 @@ class RunRecord:
     connect_ns: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     """What was done to the venue and to the sockets, because the scenario says so."""
-    broken: dict[Threshold, Judgement] = field(default_factory=dict)
+    broken: dict[tuple[Threshold, str], Judgement] = field(default_factory=dict)
     """Thresholds of a window, or that end the run, that did not hold while it went on."""
     is_aborted: bool = False
     """Whether one of them ended it."""

@@ -179,8 +179,6 @@ def _percentiles(number: int, phase: Mapping[str, Any]) -> _Chart:
 
 def _levels(count: int) -> list[tuple[float, float]]:
     """Return (1 / (1 - p), p in percent), evenly spaced in nines, as far as there are samples."""
-    if not count:
-        return []
     last = round(log10(max(count, 10)) * _POINTS_A_DECADE)
     spots = [10 ** (step / _POINTS_A_DECADE) for step in range(last + 1)]
     return [(x, round(100 - 100 / x, 10)) for x in spots]

@@ -32,14 +32,14 @@ class Part(NamedTuple):
 def judge_all(
     thresholds: Iterable[Threshold],
     outcomes: Iterable[PhaseOutcome],
-    broken: Mapping[Threshold, Judgement],
+    broken: Mapping[tuple[Threshold, str], Judgement],
 ) -> list[Judgement]:
     """Judge thresholds at the end of a run.
 
     Args:
         thresholds: Of the scenario.
         outcomes: Of all phases; only recorded ones count.
-        broken: What did not hold while the run went on.
+        broken: What did not hold while the run went on, by threshold and phase.
     """
     recorded = [outcome for outcome in outcomes if outcome.recorded]
     judgements = []
@@ -47,8 +47,8 @@ def judge_all(
         for outcome in recorded:
             if threshold.phase not in (None, outcome.name):
                 continue
-            found = broken.get(threshold)
-            if found is not None and found.phase == outcome.name:
+            found = broken.get((threshold, outcome.name))
+            if found is not None:
                 judgements.append(found)
                 continue
             judgement = threshold.judge(outcome)
@@ -65,8 +65,8 @@ class Watch:
         self._phases = scenario.phases
         self._thresholds = [each for each in scenario.thresholds if each.abort or each.window_ns]
         self._parts: dict[int, deque[Part]] = {number: deque() for number in range(len(self._thresholds))}
-        self.broken: dict[Threshold, Judgement] = {}
-        """The first time that a condition did not hold."""
+        self.broken: dict[tuple[Threshold, str], Judgement] = {}
+        """The first time in each phase that a condition did not hold."""
 
     def take(self, parts: Sequence[Part]) -> Judgement | None:
         """Take an interval; return the judgement that ends the run, if one does."""
@@ -77,6 +77,9 @@ class Watch:
             if not parts or not kept:
                 continue
             now_ns = parts[-1].at_ns
+            # Each phase is judged by itself, and a window does not look back into the one before.
+            while kept and kept[0].phase != kept[-1].phase:
+                kept.popleft()
             while threshold.window_ns and kept and kept[0].at_ns <= now_ns - threshold.window_ns:
                 kept.popleft()
             if now_ns < threshold.after_ns or not kept:
@@ -84,7 +87,7 @@ class Watch:
             judgement = threshold.judge(self._sum(kept))
             if judgement.value is None or judgement.ok:
                 continue
-            self.broken.setdefault(threshold, judgement)
+            self.broken.setdefault((threshold, judgement.phase), judgement)
             if threshold.abort and ending is None:
                 ending = judgement
         return ending

@@ -148,7 +148,7 @@ async def test_threshold_may_end_the_run(children: Children) -> None:
 
     record = await run(scenario)
 
-    assert (True, [threshold]) == (record.is_aborted, list(record.broken))
+    assert (True, [(threshold, "steady")]) == (record.is_aborted, list(record.broken))
     assert 0 < measured(record).counts().sent < 2000
 
 

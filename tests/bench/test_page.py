@@ -24,6 +24,7 @@ from nadows.bench.result import result_of
 from nadows.bench.scenario import LoadPhase, Scenario
 from nadows.bench.thresholds import Threshold
 from nadows.bench.verdict import judge
+from nadows.errors import UsageError
 
 from .outcomes import MS, kind_outcome, phase_outcome
 
@@ -82,7 +83,7 @@ class Balanced(HTMLParser):
 
 def test_page_loads_nothing_and_says_everything_without_scripts() -> None:
     """Markup is balanced, no address is in it, and every number stands in the text."""
-    text = page(result())
+    text = page(result(Fault("stall", 0, SECOND)))
     parsed = Balanced(text)
 
     assert [] == parsed.open
@@ -243,6 +244,21 @@ def test_index_lists_all_runs_with_trends(tmp_path: Path) -> None:
     assert "2 runs" in " ".join(parsed.text)
     assert 1 == text.count("<svg")
     assert "<svg" not in index_page([("x", result())])
+
+
+def test_index_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A folder that is none is named."""
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_index(tmp_path / "nowhere")
+
+
+def test_clock_without_samples_is_no_row() -> None:
+    """A mix of queries has no fills."""
+    queries = result()
+    queries["phases"][0]["ops"]["all"]["event"]["count"] = 0
+
+    assert "| event |" not in markdown(queries)
+    assert "| lag |" in markdown(queries)
 
 
 def test_axes_have_round_numbers() -> None:

@@ -49,6 +49,14 @@ def test_poisson_arrivals_repeat_with_their_seed() -> None:
     assert instants != [other.due(index) for index in range(len(other))]
 
 
+def test_bursts_are_due_at_once() -> None:
+    """Ten at a time, a tenth as often: the rate is the same."""
+    plan = Plan(replace(scenario_of((100, 1000)), arrival="burst", burst=10))
+
+    assert 100 == len(plan)
+    assert [0] * 10 + [100_000_000] * 10 == [plan.due(index) for index in range(20)]
+
+
 @pytest.mark.parametrize(
     ("weights", "order"),
     [((1, 1), "cr"), ((50, 50), "cr"), ((3, 1), "ccrc"), ((0, 5), "r"), ((2, 3), "rcrcr")],

@@ -77,7 +77,7 @@ def test_window_is_broken_without_ending_the_run() -> None:
     assert watching.take([part(1, 6 * MS)]) is None
     assert watching.take([part(2, 7 * MS)]) is None
 
-    assert 6 * MS == watching.broken[threshold].value
+    assert 6 * MS == watching.broken[threshold, "steady"].value
     assert [False] == [each.ok for each in judge_all([threshold], [phase_outcome()], watching.broken)]
 
 
@@ -88,6 +88,24 @@ def test_window_that_held_has_held() -> None:
     assert [True] == [each.ok for each in judge_all([threshold], [phase_outcome()], {})]
     whole = replace(threshold, window_ns=0)
     assert [False] == [each.ok for each in judge_all([whole], [phase_outcome()], {})]
+
+
+def test_each_phase_is_judged_by_itself() -> None:
+    """What one phase broke does not fail the next, and what it measured does not count there."""
+    threshold = Threshold.parse("response.max < 5ms", window_ns=9 * SECOND)
+    named = Threshold.parse("response.max < 9ms", "second", window_ns=SECOND)
+    phases = (LoadPhase("first", Fraction(1), SECOND), LoadPhase("second", Fraction(1), SECOND))
+    watching = Watch(Scenario(name="x", phases=phases, thresholds=(threshold, named)))
+    watching.take([part(1, 6 * MS, phase=0)])
+    watching.take([part(2, MS, phase=1)])
+    outcomes = [phase_outcome(), phase_outcome()]
+    outcomes[0].name, outcomes[1].name = "first", "second"
+
+    judged = judge_all([threshold, named], outcomes, watching.broken)
+
+    assert [("first", False), ("second", True), ("second", True)] == [
+        (each.phase, each.ok) for each in judged
+    ]
 
 
 def test_too_few_samples_are_not_judged() -> None:

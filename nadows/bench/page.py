@@ -127,7 +127,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
 
 
 def _cards(ci: Mapping[str, Any]) -> str:
-    cards = [("requests a second", f"{ci['rps']:g}")]
+    cards = [("requests/s", f"{ci['rps']:g}")]
     for name, key in (
         ("response p50", "p50_ms"),
         ("response p99", "p99_ms"),

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from nadows.bench import page as pages
 from nadows.bench.charts import Band, Line, percentile_chart, time_chart
 from nadows.bench.engine import Progress, RunRecord
 from nadows.bench.explain import explain
@@ -115,6 +116,13 @@ def test_what_is_shown_cannot_break_out() -> None:
     charts = json.loads(data[1].replace("<\\/", "</"))
     assert ["percentiles-0", "latency", "rates", "flying"] == [chart["id"] for chart in charts]
     assert all(len(series["y"]) == len(chart["x"]) for chart in charts for series in chart["series"])
+
+
+def test_data_of_a_chart_cannot_end_its_script() -> None:
+    """Whatever a series may be called one day."""
+    chart = pages._Chart("x", "", "<svg></svg>", [Line("</script><b>", "#000000", [(0.0, 1.0)])])
+
+    assert 3 == pages._document("x", chart.html, [chart]).count("</script>")
 
 
 def test_percentile_without_samples_is_no_column() -> None:

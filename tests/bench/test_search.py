@@ -64,6 +64,19 @@ def test_rate_that_does_not_last_is_lowered() -> None:
     assert len([trial for trial in trials if trial.duration_ns == 10]) > 3
 
 
+def test_confirmations_must_hold_in_a_row() -> None:
+    """One that holds and one that does not are none: the lower rate needs two of its own."""
+    searching = search(Fraction(100), Fraction(100), trial_ns=1, confirm_ns=10)
+    rates = [next(searching).rate]
+    rates += [
+        searching.send(result).rate for result in (Result.MET, Result.MET, Result.MISSED, Result.MET)
+    ]
+
+    assert [100, 100, 100, 95, 95] == rates
+    with pytest.raises(StopIteration):
+        searching.send(Result.MET)
+
+
 def test_limit_of_the_generator_is_a_lower_bound() -> None:
     """The venue was not at fault, so it may well take more."""
     found, _ = find(3000, failure=Result.GENERATOR)

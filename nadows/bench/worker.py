@@ -247,7 +247,8 @@ def _newcomers(scenario: Scenario, network: Network, number: int) -> Callable[[]
     """Return what connects another client, each with a wallet of its own, and lets it go again."""
 
     async def connect_one(number: int) -> None:
-        async with connect(network, _wallet(scenario.seed, number)) as client:
+        wallet = _wallet(scenario.seed, number)
+        async with connect(network, wallet, limits=None) as client:
             await client.subscribe(Stream.best_bid_offer(client.products.find(scenario.product).product_id))
 
     numbers = count(scenario.connections + number, scenario.connections)

@@ -68,9 +68,7 @@ def test_confirmations_must_hold_in_a_row() -> None:
     """One that holds and one that does not are none: the lower rate needs two of its own."""
     searching = search(Fraction(100), Fraction(100), trial_ns=1, confirm_ns=10)
     rates = [next(searching).rate]
-    rates += [
-        searching.send(result).rate for result in (Result.MET, Result.MET, Result.MISSED, Result.MET)
-    ]
+    rates += [searching.send(result).rate for result in (Result.MET, Result.MET, Result.MISSED, Result.MET)]
 
     assert [100, 100, 100, 95, 95] == rates
     with pytest.raises(StopIteration):

@@ -59,8 +59,9 @@ def bench(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Return the processes that a process has started, from whichever of its threads."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(each) for task in tasks for each in task.joinpath("children").read_text().split()]
 
 
 @pytest.mark.parametrize(

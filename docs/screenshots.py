@@ -26,6 +26,7 @@ from rich.text import Text
 IMAGES: Final = Path(__file__).parent / "img"
 _PICTURE: Final = b"\x1b[?2026h\x1b[H"
 _END: Final = b"\x1b[?2026l"
+_LEAVE: Final = b"\x1b[?1049l"
 
 THEME: Final = TerminalTheme(
     (13, 17, 23),
@@ -106,6 +107,9 @@ def screen_of(shot: Shot) -> str:
         raise SystemExit(f"nadows {' '.join(shot.arguments)} ended with code {command.returncode}")
     if shot.pictures:
         output = output.rpartition(_PICTURE)[2].partition(_END)[0]
+    else:
+        # What a live screen showed meanwhile is gone when it is left.
+        output = output.rpartition(_LEAVE)[2]
     # What is left besides colours are movements; a picture needs none.
     text = re.sub(r"\x1b\[[0-9;?]*[A-HJKSTfhl]", "", output.decode())
     return text.replace("\r\n", "\n").strip("\n")

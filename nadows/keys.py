@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from nadows.configuration import KEY_VARIABLES
 from nadows.errors import UsageError
 from nadows.signing import Signer
 
 __all__ = ["KEY_VARIABLES", "load_signer", "throw_away_signer"]
 
-KEY_VARIABLES: Final = ("NADOWS_PRIVATE_KEY", "NADO_PRIVATE_KEY")
-"""Environment variables that may hold a key, the first one that is set counts."""
 _MAX_FILE: Final = 100_000
 """Larger than any key or keystore (bytes)."""
 

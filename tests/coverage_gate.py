@@ -44,6 +44,7 @@ COMPLETE: Final = (
     "bookkeeping.py",
     "clock.py",
     "copies.py",
+    "configuration.py",
     "desk.py",
     "distribution.py",
     "error_codes.py",

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "replay": _Entry("nadows.cli.replay", "Play a capture or market data through the client's own machines."),
     "bench": _Entry("nadows.cli.bench", "Measure orders a second, and the latency of each."),
     "serve": _Entry("nadows.cli.serve", "Run the simulated venue."),
+    "config": _Entry("nadows.cli.config", "Show which settings count, and where each comes from."),
 }
 
 

@@ -10,20 +10,8 @@ from rich.text import Text
 
 from nadows.cli.connecting import Keys, reach, signer_or_new
 from nadows.cli.figures import FAINT
-from nadows.cli.options import (
-    AsJson,
-    KeyFile,
-    Keystore,
-    LogLevel,
-    LogLevelOption,
-    NetworkName,
-    NetworkOption,
-    PasswordFile,
-    Quiet,
-    SubaccountOption,
-    UrlOption,
-)
-from nadows.cli.output import Output, set_up_logging
+from nadows.cli.given import Given, given_options
+from nadows.cli.output import Output
 from nadows.cli.run import run
 from nadows.client import connect
 from nadows.signing import Signer
@@ -37,17 +25,8 @@ _PINGS: Final = 3
 
 
 @app.command()
-def auth(
-    network: NetworkOption = NetworkName.SIM,
-    url: UrlOption = None,
-    subaccount: SubaccountOption = "default",
-    key_file: KeyFile = None,
-    keystore: Keystore = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    log_level: LogLevelOption = LogLevel.WARNING,
-) -> None:
+@given_options(key=True)
+def auth(given: Given) -> None:
     """Authenticate, and say what the venue makes of the key.
 
     Load the key and authenticate on the stream; print address, subaccount, clock skew and round trip.
@@ -55,16 +34,13 @@ def auth(
     The key comes from the environment (NADOWS_PRIVATE_KEY, NADO_PRIVATE_KEY), a file or a keystore; it is
     never an argument, never printed and never sent.
     """
-    set_up_logging(log_level, quiet=quiet)
-    given = Keys(key_file, keystore, password_file).load()
-    run(_auth(network, url, subaccount, given, Output(as_json=as_json, quiet=quiet)))
+    run(_auth(given, Keys.of(given.settings).load()))
 
 
-async def _auth(
-    name: NetworkName, url: str | None, subaccount: str, given: Signer | None, output: Output
-) -> None:
-    async with reach(name, url, output) as network:
-        signer = signer_or_new(given, network, output)
+async def _auth(given: Given, signer: Signer | None) -> None:
+    async with reach(given) as network:
+        signer = signer_or_new(signer, network, given.output)
+        subaccount = given.settings.subaccount
         # Subscribing to one's own orders takes the authentication that this is about.
         async with connect(network, signer, subaccount=subaccount) as client:
             assert client.subaccount is not None
@@ -86,7 +62,7 @@ async def _auth(
                     "round_trip_ms": round(round_trip_ns / _MS, 3),
                     "clock_skew_ms": round((venue_ns + round_trip_ns // 2 - here_ns) / _MS),
                 },
-                output,
+                given.output,
             )
 
 

@@ -12,8 +12,8 @@ import typer
 
 from nadows.book import Book
 from nadows.cli.connecting import reach
-from nadows.cli.options import AsJson, LogLevel, LogLevelOption, NetworkName, NetworkOption, Quiet, UrlOption
-from nadows.cli.output import Output, set_up_logging
+from nadows.cli.given import Given, given_options
+from nadows.cli.output import Output
 from nadows.cli.run import run
 from nadows.cli.screens import BookView, ladder
 from nadows.cli.terminal import Screen
@@ -39,31 +39,26 @@ _HINT: Final = "q quit   + - depth"
 
 
 @app.command()
+@given_options()
 def book(
     product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Symbol or id: ETH, ETH-PERP, 4.")],
     depth: Annotated[int, typer.Option("--depth", "-d", min=1, max=MAX_DEPTH, help="Levels a side.")] = 15,
     once: Annotated[
         bool, typer.Option("--once", help="Wait until the book is LIVE, print it once, and end.")
     ] = False,
-    network: NetworkOption = NetworkName.SIM,
-    url: UrlOption = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    log_level: LogLevelOption = LogLevel.WARNING,
+    *,
+    given: Given,
 ) -> None:
     """Show the live order book of a product.
 
     Show the book as a ladder on a terminal, drawn at most ten times a second, or as JSON elsewhere.
     """
-    set_up_logging(log_level, quiet=quiet)
-    output = Output(as_json=as_json, quiet=quiet)
-    run(_book(product, depth, once, network, url, output), until_stopped=not once)
+    run(_book(product, depth, once, given), until_stopped=not once)
 
 
-async def _book(
-    name: str, depth: int, once: bool, network_name: NetworkName, url: str | None, output: Output
-) -> None:
-    async with reach(network_name, url, output) as network, connect(network) as client:
+async def _book(name: str, depth: int, once: bool, given: Given) -> None:
+    output = given.output
+    async with reach(given) as network, connect(network) as client:
         product = client.products.find(name)
         live = await client.book(product.product_id)
         # Shown as what they are: the state and the age stand beside them.

@@ -7,21 +7,25 @@ import getpass
 import ipaddress
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
-from nadows.cli.options import NetworkName
+from nadows.cli.given import Given
 from nadows.cli.output import Output
+from nadows.configuration import KEY_VARIABLES, Settings
 from nadows.embedded import EmbeddedVenue, embedded_venue
 from nadows.errors import ConnectionLost, UsageError
-from nadows.keys import KEY_VARIABLES, load_signer, throw_away_signer
+from nadows.keys import load_signer, throw_away_signer
 from nadows.network import MAINNET, TESTNET, Network
 from nadows.signing import Signer
 
 __all__ = ["Keys", "reach", "signer_or_new"]
+
+_EXCHANGES: Final[Mapping[str | None, Network]] = {"testnet": TESTNET, "mainnet": MAINNET}
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,11 @@ class Keys:
     key_file: Path | None = None
     keystore: Path | None = None
     password_file: Path | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Keys:
+        """Look where the settings say."""
+        return cls(*map(_path, (settings.key_file, settings.keystore, settings.password_file)))
 
     def load(self) -> Signer | None:
         """Load the key, if there is one; may ask for a password, so not inside an event loop.
@@ -54,6 +63,10 @@ class Keys:
             return getpass.getpass("Password of the keystore: ")
         except EOFError:
             raise UsageError("no password was entered") from None
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text).expanduser()
 
 
 def signer_or_new(signer: Signer | None, network: Network, output: Output) -> Signer:
@@ -85,21 +98,22 @@ def _is_here(network: Network) -> bool:
 
 
 @asynccontextmanager
-async def reach(name: NetworkName, url: str | None, output: Output) -> AsyncIterator[Network]:
+async def reach(given: Given) -> AsyncIterator[Network]:
     """Find the venue; the embedded one is started, and ends with the block.
 
     Raises:
-        UsageError: If *url* is not one.
         ConnectFailed: If the embedded venue does not start.
         ConnectionLost: If it ends while it is needed.
     """
-    if url is not None:
-        network = Network.from_url(url)
-        output.say(f"{network.name}: the venue at {url}")
+    settings, output = given.settings, given.output
+    if settings.url is not None:
+        network = Network.from_url(settings.url)
+        output.say(f"{network.name}: the venue at {settings.url}")
         yield network
-    elif name is not NetworkName.SIM:
-        output.say(f"{name}: the exchange itself{', real money' if name is NetworkName.MAINNET else ''}")
-        yield TESTNET if name is NetworkName.TESTNET else MAINNET
+    elif settings.network in _EXCHANGES:
+        network = _EXCHANGES[settings.network]
+        output.say(f"{network.name}: the exchange itself{', real money' if network is MAINNET else ''}")
+        yield network
     else:
         async with embedded_venue() as venue:
             output.say(f"sim: embedded venue, paper money (process {venue.pid})")

@@ -6,7 +6,6 @@ import enum
 import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -15,15 +14,11 @@ from nadows.errors import UsageError
 
 __all__ = [
     "AsJson",
-    "KeyFile",
-    "Keystore",
     "LogLevel",
     "LogLevelOption",
     "NetworkName",
     "NetworkOption",
-    "PasswordFile",
     "Quiet",
-    "SubaccountOption",
     "UrlOption",
     "parse_duration",
     "parse_speed",
@@ -40,7 +35,7 @@ class LogLevel(enum.StrEnum):
 
 
 class NetworkName(enum.StrEnum):
-    """Which venue to talk to."""
+    """Which venue to talk to; of `nadows bench` alone, which knows no profiles and loads no exchange."""
 
     SIM = "sim"
     TESTNET = "testnet"
@@ -92,35 +87,6 @@ UrlOption = Annotated[
         help="A venue such as http://127.0.0.1:8080, as `nadows serve` runs it.",
     ),
 ]
-SubaccountOption = Annotated[
-    str,
-    typer.Option(
-        "--subaccount", envvar=["NADOWS_SUBACCOUNT", "NADO_SUBACCOUNT_NAME"], help="Name of the subaccount."
-    ),
-]
-KeyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--key-file",
-        envvar="NADOWS_KEY_FILE",
-        help="File with the private key as hex, mode 600. Else NADOWS_PRIVATE_KEY or NADO_PRIVATE_KEY.",
-    ),
-]
-Keystore = Annotated[
-    Path | None,
-    typer.Option(
-        "--keystore", envvar="NADOWS_KEYSTORE", help="Web3 V3 keystore, as Foundry writes it, mode 600."
-    ),
-]
-PasswordFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--password-file",
-        envvar="NADOWS_PASSWORD_FILE",
-        help="File with the keystore's password; else asked for.",
-    ),
-]
-
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", re.ASCII).fullmatch
 _SECONDS: Final = {
     "ms": Decimal("0.001"),

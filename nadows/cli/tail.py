@@ -15,22 +15,9 @@ import typer
 from nadows.capture import Header, Recorder
 from nadows.cli.connecting import Keys, reach, signer_or_new
 from nadows.cli.event_lines import event_line
+from nadows.cli.given import Given, given_options
 from nadows.cli.notices import notice_json
-from nadows.cli.options import (
-    AsJson,
-    KeyFile,
-    Keystore,
-    LogLevel,
-    LogLevelOption,
-    NetworkName,
-    NetworkOption,
-    PasswordFile,
-    Quiet,
-    SubaccountOption,
-    UrlOption,
-    parse_duration,
-)
-from nadows.cli.output import Output, set_up_logging
+from nadows.cli.options import parse_duration
 from nadows.cli.run import run
 from nadows.cli.stream_names import check_names, needs_key, parse_streams
 from nadows.client import Client, connect
@@ -47,6 +34,7 @@ _SECOND_NS: Final = 1_000_000_000
 
 
 @app.command()
+@given_options(key=True)
 def tail(
     streams: Annotated[
         list[str] | None,
@@ -69,15 +57,8 @@ def tail(
     duration: Annotated[
         str | None, typer.Option("--duration", help="End after this time: 10s, 500ms, 2m.")
     ] = None,
-    network: NetworkOption = NetworkName.SIM,
-    url: UrlOption = None,
-    subaccount: SubaccountOption = "default",
-    key_file: KeyFile = None,
-    keystore: Keystore = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    log_level: LogLevelOption = LogLevel.WARNING,
+    *,
+    given: Given,
 ) -> None:
     """Print events as they come, and record them.
 
@@ -85,7 +66,6 @@ def tail(
 
     Lost and restored connections, and books that go out of and into service, are lines too.
     """
-    set_up_logging(log_level, quiet=quiet)
     check_names(streams or [])
     command = _Tail(
         names=streams or [],
@@ -93,11 +73,10 @@ def tail(
         force=force,
         limit=limit,
         seconds=None if duration is None else parse_duration(duration),
-        subaccount=subaccount,
-        signer=Keys(key_file, keystore, password_file).load(),
-        output=Output(as_json=as_json, quiet=quiet),
+        signer=Keys.of(given.settings).load(),
+        given=given,
     )
-    run(command.run(network, url), until_stopped=limit is None and duration is None)
+    run(command.run(), until_stopped=limit is None and duration is None)
 
 
 class _Tail:
@@ -111,23 +90,23 @@ class _Tail:
         force: bool,
         limit: int | None,
         seconds: float | None,
-        subaccount: str,
         signer: Signer | None,
-        output: Output,
+        given: Given,
     ) -> None:
         self._names = names
         self._record = record
         self._force = force
         self._limit = limit
         self._seconds = seconds
-        self._subaccount = subaccount
+        self._subaccount = given.settings.subaccount
         self._signer = signer
-        self._output = output
+        self._given = given
+        self._output = given.output
 
-    async def run(self, name: NetworkName, url: str | None) -> None:
+    async def run(self) -> None:
         """Connect, subscribe, and print until it is enough."""
         signer, wants_key = self._signer, needs_key(self._names)
-        async with reach(name, url, self._output) as network:
+        async with reach(self._given) as network:
             if wants_key:
                 signer = signer_or_new(signer, network, self._output)
             seed = secrets.randbits(48)

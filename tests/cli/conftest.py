@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -15,9 +17,10 @@ import pytest
 from nadows.cli import main
 
 NADOWS: Final = (sys.executable, "-m", "nadows")
+NO_FOLDER: Final = str(Path(tempfile.gettempdir()) / "nadows-tests" / "no-such-folder")
 CLEAN: Final = {
     name: value for name, value in os.environ.items() if not name.startswith(("NADOWS_", "NADO_", "NO_COLOR"))
-}
+} | {"XDG_CONFIG_HOME": NO_FOLDER, "XDG_CACHE_HOME": NO_FOLDER}
 """The environment without settings of whoever runs the tests."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -64,6 +67,8 @@ def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     """Run a command in this process, for those that end before they connect."""
     for name in os.environ.keys() - CLEAN.keys():
         monkeypatch.delenv(name)
+    for name, value in CLEAN.items():
+        monkeypatch.setenv(name, value)
     terminate = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,9 @@ import pytest
 from nadows import cli
 from nadows.cli import exit_code
 from nadows.cli.connecting import Keys, reach, signer_or_new
-from nadows.cli.options import NetworkName
+from nadows.cli.given import Given
 from nadows.cli.output import Output
+from nadows.configuration import Configuration, resolve
 from nadows.errors import (
     CaptureError,
     ConnectFailed,
@@ -121,15 +122,16 @@ def test_a_wallet_is_made_only_where_money_is_paper() -> None:
 @pytest.mark.parametrize(
     ("name", "network", "says"),
     [
-        (NetworkName.TESTNET, TESTNET, "testnet: the exchange itself\n"),
-        (NetworkName.MAINNET, MAINNET, "mainnet: the exchange itself, real money\n"),
+        ("testnet", TESTNET, "testnet: the exchange itself\n"),
+        ("mainnet", MAINNET, "mainnet: the exchange itself, real money\n"),
     ],
 )
 async def test_it_is_said_plainly_which_venue_it_is(
-    name: NetworkName, network: Network, says: str, capsys: pytest.CaptureFixture[str]
+    name: str, network: Network, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On standard error, before anything happens there."""
-    async with reach(name, None, Output()) as reached:
+    given = Given(resolve(Configuration(), {}, {"network": name}), Output())
+    async with reach(given) as reached:
         assert network is reached
         assert says == capsys.readouterr().err
 

@@ -19,10 +19,17 @@ from sha3 import keccak_256
 from nadows.errors import UsageError
 
 __all__ = [
+    "DOMAIN_FIELDS",
     "ENCODED_TYPES",
     "TYPE_HASHES",
     "Domain",
     "Subaccount",
+    "encode_cancellation",
+    "encode_cancellation_products",
+    "encode_link_signer",
+    "encode_list_trigger_orders",
+    "encode_order",
+    "encode_stream_authentication",
     "hash_burn_nlp",
     "hash_cancellation",
     "hash_cancellation_products",
@@ -66,7 +73,7 @@ ENCODED_TYPES: Final[dict[str, str]] = {
 }
 """The fields of every signed type, as EIP-712 writes them between the parentheses."""
 
-_DOMAIN_FIELDS: Final = "string name,string version,uint256 chainId,address verifyingContract"
+DOMAIN_FIELDS: Final = "string name,string version,uint256 chainId,address verifyingContract"
 
 _ADDRESS: Final = re.compile(r"(?:0[xX])?([0-9a-fA-F]{40})", re.ASCII).fullmatch
 _BYTES32: Final = re.compile(r"(?:0[xX])?([0-9a-fA-F]{64})", re.ASCII).fullmatch
@@ -83,7 +90,7 @@ TYPE_HASHES: Final[dict[str, bytes]] = {
 }
 
 _DOMAIN_HEAD: Final = (
-    keccak256(f"EIP712Domain({_DOMAIN_FIELDS})".encode()) + keccak256(b"Nado") + keccak256(b"0.0.1")
+    keccak256(f"EIP712Domain({DOMAIN_FIELDS})".encode()) + keccak256(b"Nado") + keccak256(b"0.0.1")
 )
 _ORDER_TYPE: Final = TYPE_HASHES["Order"]
 
@@ -241,10 +248,10 @@ class Domain:
         return keccak256(self._order_prefixes[product_id] + struct_hash)
 
 
-def hash_order(
+def encode_order(
     sender: Subaccount, price_x18: int, amount: int, expiration: int, nonce: int, appendix: int
 ) -> bytes:
-    """Hash the struct of an order.
+    """Encode an order as its struct, which `hash_order` hashes.
 
     Args:
         sender: Who trades.
@@ -266,7 +273,7 @@ def hash_order(
             and 0 <= nonce <= MAX_U64
             and 0 <= appendix <= MAX_U128
         ):
-            return keccak256(
+            return (
                 _ORDER_TYPE
                 + sender.raw
                 + price_x18.to_bytes(32, "big", signed=True)
@@ -277,7 +284,7 @@ def hash_order(
             )
     except (AttributeError, TypeError):
         pass  # A number is no int; the checks below say which.
-    return _struct_hash(
+    return _struct(
         "Order",
         sender.raw,
         _int128("price_x18", price_x18),
@@ -288,10 +295,17 @@ def hash_order(
     )
 
 
-def hash_cancellation(
+def hash_order(
+    sender: Subaccount, price_x18: int, amount: int, expiration: int, nonce: int, appendix: int
+) -> bytes:
+    """Hash the struct of an order; arguments and errors are those of `encode_order`."""
+    return keccak256(encode_order(sender, price_x18, amount, expiration, nonce, appendix))
+
+
+def encode_cancellation(
     sender: Subaccount, product_ids: Sequence[int], digests: Sequence[bytes], nonce: int
 ) -> bytes:
-    """Hash the struct of ``cancel_orders``; *digests* are 32 bytes each and pair up with *product_ids*.
+    """Encode the struct of ``cancel_orders``; *digests* are 32 bytes each and pair up with *product_ids*.
 
     Raises:
         UsageError: If the two lists differ in length, a digest is not 32 bytes, or a number leaves its range.
@@ -303,7 +317,7 @@ def hash_cancellation(
     for digest in digests:
         if len(digest) != 32:
             raise UsageError(f"an order digest has 32 bytes, got {len(digest)}")
-    return _struct_hash(
+    return _struct(
         "Cancellation",
         sender.raw,
         _product_list(product_ids),
@@ -312,26 +326,53 @@ def hash_cancellation(
     )
 
 
-def hash_cancellation_products(sender: Subaccount, product_ids: Sequence[int], nonce: int) -> bytes:
-    """Hash the struct of ``cancel_product_orders``; an empty list means every product."""
-    return _struct_hash(
+def hash_cancellation(
+    sender: Subaccount, product_ids: Sequence[int], digests: Sequence[bytes], nonce: int
+) -> bytes:
+    """Hash what `encode_cancellation` encodes; arguments and errors are the same."""
+    return keccak256(encode_cancellation(sender, product_ids, digests, nonce))
+
+
+def encode_cancellation_products(sender: Subaccount, product_ids: Sequence[int], nonce: int) -> bytes:
+    """Encode the struct of ``cancel_product_orders``; an empty list means every product."""
+    return _struct(
         "CancellationProducts", sender.raw, _product_list(product_ids), _uint("nonce", nonce, MAX_U64)
     )
 
 
+def hash_cancellation_products(sender: Subaccount, product_ids: Sequence[int], nonce: int) -> bytes:
+    """Hash what `encode_cancellation_products` encodes; arguments and errors are the same."""
+    return keccak256(encode_cancellation_products(sender, product_ids, nonce))
+
+
+def encode_stream_authentication(sender: Subaccount, expiration_ms: int) -> bytes:
+    """Encode the struct of the subscription socket's ``authenticate``; *expiration_ms* since the epoch."""
+    return _struct("StreamAuthentication", sender.raw, _uint("expiration", expiration_ms, MAX_U64))
+
+
 def hash_stream_authentication(sender: Subaccount, expiration_ms: int) -> bytes:
-    """Hash the struct of the subscription socket's ``authenticate``; *expiration_ms* since the epoch."""
-    return _struct_hash("StreamAuthentication", sender.raw, _uint("expiration", expiration_ms, MAX_U64))
+    """Hash what `encode_stream_authentication` encodes; arguments and errors are the same."""
+    return keccak256(encode_stream_authentication(sender, expiration_ms))
+
+
+def encode_list_trigger_orders(sender: Subaccount, recv_time_ms: int) -> bytes:
+    """Encode the struct of the trigger service's ``list_trigger_orders``; *recv_time_ms* since the epoch."""
+    return _struct("ListTriggerOrders", sender.raw, _uint("recvTime", recv_time_ms, MAX_U64))
 
 
 def hash_list_trigger_orders(sender: Subaccount, recv_time_ms: int) -> bytes:
-    """Hash the struct of the trigger service's ``list_trigger_orders``; *recv_time_ms* since the epoch."""
-    return _struct_hash("ListTriggerOrders", sender.raw, _uint("recvTime", recv_time_ms, MAX_U64))
+    """Hash what `encode_list_trigger_orders` encodes; arguments and errors are the same."""
+    return keccak256(encode_list_trigger_orders(sender, recv_time_ms))
+
+
+def encode_link_signer(sender: Subaccount, signer: Subaccount, nonce: int) -> bytes:
+    """Encode the struct of ``link_signer``; *nonce* counts up (``tx_nonce``), as for all requests below."""
+    return _struct("LinkSigner", sender.raw, signer.raw, _uint("nonce", nonce, MAX_U64))
 
 
 def hash_link_signer(sender: Subaccount, signer: Subaccount, nonce: int) -> bytes:
-    """Hash the struct of ``link_signer``; *nonce* counts up (``tx_nonce``), as for all requests below."""
-    return _struct_hash("LinkSigner", sender.raw, signer.raw, _uint("nonce", nonce, MAX_U64))
+    """Hash what `encode_link_signer` encodes; arguments and errors are the same."""
+    return keccak256(encode_link_signer(sender, signer, nonce))
 
 
 def hash_withdraw_collateral(sender: Subaccount, product_id: int, amount: int, nonce: int) -> bytes:
@@ -401,8 +442,13 @@ def _domain_separator(chain_id: int, contract: bytes) -> bytes:
     return keccak256(_DOMAIN_HEAD + chain_id.to_bytes(32, "big") + contract.rjust(32, b"\0"))
 
 
+def _struct(primary_type: str, *words: bytes) -> bytes:
+    """Encode a struct: the hash of its type, then its fields, 32 bytes each."""
+    return TYPE_HASHES[primary_type] + b"".join(words)
+
+
 def _struct_hash(primary_type: str, *words: bytes) -> bytes:
-    return keccak256(TYPE_HASHES[primary_type] + b"".join(words))
+    return keccak256(_struct(primary_type, *words))
 
 
 def _withdrawal(product_id: int, amount: int, nonce: int) -> tuple[bytes, bytes, bytes]:

@@ -20,12 +20,12 @@ from nadows.signing.hashing import (
     MAX_U64,
     Domain,
     Subaccount,
-    hash_cancellation,
-    hash_cancellation_products,
-    hash_link_signer,
-    hash_list_trigger_orders,
-    hash_order,
-    hash_stream_authentication,
+    encode_cancellation,
+    encode_cancellation_products,
+    encode_link_signer,
+    encode_list_trigger_orders,
+    encode_order,
+    encode_stream_authentication,
     parse_bytes32,
 )
 from nadows.signing.keys import Signer
@@ -186,10 +186,8 @@ def sign_order(
         options += _bool_option("spot_leverage", spot_leverage)
     if borrow_margin is not None:
         options += _bool_option("borrow_margin", borrow_margin)
-    digest = domain.order_digest(
-        product_id, hash_order(sender, price_x18, amount, expiration, nonce, appendix)
-    )
-    signature = signer.sign(digest)
+    struct = encode_order(sender, price_x18, amount, expiration, nonce, appendix)
+    digest, signature = signer.sign_struct(domain, struct, product_id)
     frame = (
         f'{{"place_order":{{"product_id":{product_id:d},"order":{{"sender":"{sender.hex}",'
         f'"priceX18":"{price_x18:d}","amount":"{amount:d}","expiration":"{expiration:d}",'
@@ -244,7 +242,7 @@ def sign_cancel_orders(
             "cancel_orders needs at least one digest; cancel_product_orders takes whole products"
         )
     raw = [parse_bytes32(digest) for digest in digests]
-    digest = domain.digest(hash_cancellation(sender, product_ids, raw, nonce))
+    struct = encode_cancellation(sender, product_ids, raw, nonce)
     options = _id_option(id) + _amount_option(required_unfilled_amount)
     canonical = tuple(["0x" + each.hex() for each in raw])
     listed = '","'.join(canonical)
@@ -252,7 +250,7 @@ def sign_cancel_orders(
         f'{{"sender":"{sender.hex}","productIds":{_product_list(product_ids)},'
         f'"digests":["{listed}"],"nonce":"{nonce:d}"}}'
     )
-    signature = signer.sign(digest)
+    digest, signature = signer.sign_struct(domain, struct)
     frame = f'{{"cancel_orders":{{"tx":{tx},"signature":"{signature}"{options}}}}}'.encode()
     return SignedCancelOrders(
         sender, tuple(product_ids), canonical, nonce, id, "0x" + digest.hex(), signature, frame, tx
@@ -273,9 +271,9 @@ def sign_cancel_product_orders(
     Raises:
         UsageError: If a number leaves its range.
     """
-    digest = domain.digest(hash_cancellation_products(sender, product_ids, nonce))
+    struct = encode_cancellation_products(sender, product_ids, nonce)
     options = _id_option(id)
-    signature = signer.sign(digest)
+    digest, signature = signer.sign_struct(domain, struct)
     frame = (
         f'{{"cancel_product_orders":{{"tx":{{"sender":"{sender.hex}","productIds":{_product_list(product_ids)},'
         f'"nonce":"{nonce:d}"}},"signature":"{signature}"{options}}}}}'
@@ -357,9 +355,9 @@ def sign_authenticate(
     Raises:
         UsageError: If a number leaves its range.
     """
-    digest = domain.digest(hash_stream_authentication(sender, expiration_ms))
+    struct = encode_stream_authentication(sender, expiration_ms)
     number = _checked_id(id)
-    signature = signer.sign(digest)
+    digest, signature = signer.sign_struct(domain, struct)
     frame = (
         f'{{"method":"authenticate","id":{number:d},"tx":{{"sender":"{sender.hex}",'
         f'"expiration":"{expiration_ms:d}"}},"signature":"{signature}"}}'
@@ -391,11 +389,11 @@ def sign_list_trigger_orders(
     """
     if limit is not None and not 1 <= limit <= 500:
         raise UsageError(f"limit must lie between 1 and 500, got {limit}")
-    digest = domain.digest(hash_list_trigger_orders(sender, recv_time_ms))
+    struct = encode_list_trigger_orders(sender, recv_time_ms)
     options = f',"product_ids":{_product_list(product_ids)}' if product_ids else ""
     if limit is not None:
         options += f',"limit":{limit:d}'
-    signature = signer.sign(digest)
+    digest, signature = signer.sign_struct(domain, struct)
     frame = (
         f'{{"type":"list_trigger_orders","tx":{{"sender":"{sender.hex}","recvTime":"{recv_time_ms:d}"}},'
         f'"signature":"{signature}"{options}}}'
@@ -418,8 +416,8 @@ def sign_link_signer(
     Raises:
         UsageError: If *nonce* leaves its range.
     """
-    digest = domain.digest(hash_link_signer(sender, linked, nonce))
-    signature = signer.sign(digest)
+    struct = encode_link_signer(sender, linked, nonce)
+    digest, signature = signer.sign_struct(domain, struct)
     frame = (
         f'{{"link_signer":{{"tx":{{"sender":"{sender.hex}","signer":"{linked.hex}","nonce":"{nonce:d}"}},'
         f'"signature":"{signature}"}}}}'

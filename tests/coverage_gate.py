@@ -52,6 +52,8 @@ COMPLETE: Final = (
     "lifecycle.py",
     "inbox.py",
     "merging.py",
+    "keys.py",
+    "keystores.py",
     "messages/*.py",
     "metrics/record.py",
     "metrics/report.py",

@@ -33,6 +33,7 @@ LAYERS: Final = (
         "nadows.embedded",
         "nadows.keys",
         "nadows.lines",
+        "nadows.keystores",
         "nadows.metrics",
         "nadows.metrics.*",
         "nadows.pool",

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import getpass
 import ipaddress
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,54 +17,99 @@ from nadows.cli.output import Output
 from nadows.configuration import KEY_VARIABLES, Settings
 from nadows.embedded import EmbeddedVenue, embedded_venue
 from nadows.errors import ConnectionLost, UsageError
-from nadows.keys import load_signer, throw_away_signer
+from nadows.keys import KeySource, Secret, load_signer, read_private, throw_away_signer
+from nadows.keystores import find_keystore
 from nadows.network import MAINNET, TESTNET, Network
-from nadows.signing import Signer
+from nadows.signing import AUTHENTICATION, TRADING, Signer
 
-__all__ = ["Keys", "reach", "signer_or_new"]
+__all__ = ["key_source", "load_key", "reach", "read_password", "read_secret", "signer_or_new"]
+
+STANDARD_INPUT: Final = "-"
+"""In the place of a file."""
 
 _EXCHANGES: Final[Mapping[str | None, Network]] = {"testnet": TESTNET, "mainnet": MAINNET}
 
 
-@dataclass(frozen=True)
-class Keys:
-    """Where the user's key may be."""
+def key_source(settings: Settings) -> KeySource:
+    """Say where the settings have the key.
 
-    key_file: Path | None = None
-    keystore: Path | None = None
-    password_file: Path | None = None
-
-    @classmethod
-    def of(cls, settings: Settings) -> Keys:
-        """Look where the settings say."""
-        return cls(*map(_path, (settings.key_file, settings.keystore, settings.password_file)))
-
-    def load(self) -> Signer | None:
-        """Load the key, if there is one; may ask for a password, so not inside an event loop.
-
-        Raises:
-            UsageError: As `nadows.keys.load_signer`, or if there is nobody to ask.
-        """
-        return load_signer(
-            os.environ, key_file=self.key_file, keystore=self.keystore, password=self._read_password
-        )
-
-    def _read_password(self) -> str:
-        if self.password_file is not None:
-            try:
-                return self.password_file.read_text(encoding="utf-8").rstrip("\n")
-            except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(f"cannot read the password file {self.password_file}: {error}") from error
-        if sys.stdin is None or not sys.stdin.isatty():
-            raise UsageError("there is no terminal to ask for the keystore's password: give --password-file")
-        try:
-            return getpass.getpass("Password of the keystore: ")
-        except EOFError:
-            raise UsageError("no password was entered") from None
+    Raises:
+        UsageError: If no keystore has the name that they give.
+    """
+    if settings.account is not None:
+        return KeySource(keystore=find_keystore(settings.account))
+    if settings.keystore is not None:
+        return KeySource(keystore=Path(settings.keystore).expanduser())
+    if settings.key_file is not None:
+        path = None if settings.key_file == STANDARD_INPUT else Path(settings.key_file).expanduser()
+        return KeySource(key_file=path, standard_input=path is None)
+    return KeySource(variable=settings.key_variable)
 
 
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text).expanduser()
+def load_key(given: Given) -> Signer | None:
+    """Load the user's key, if there is one; may ask for a password, so not inside an event loop.
+
+    What it may sign is what the profile says.
+
+    Raises:
+        UsageError: As `nadows.keys.load_signer`, or if there is nobody to ask.
+    """
+    settings = given.settings
+
+    def password() -> Secret:
+        entered = read_password(settings.password_file, "Password of the keystore: ")
+        if sys.stderr.isatty():
+            given.output.say("opening the keystore ...")
+        return entered
+
+    return load_signer(
+        key_source(settings),
+        password=password,
+        standard_input=lambda: read_secret("Private key (not shown): "),
+        owner=settings.owner,
+        policy=TRADING if settings.orders else AUTHENTICATION,
+    )
+
+
+def read_password(file: str | None, prompt: str) -> Secret:
+    """Read a password from its file, or ask for it.
+
+    Raises:
+        UsageError: If the file cannot be read or is open to others, or there is nobody to ask.
+    """
+    if file == STANDARD_INPUT:
+        return read_secret(prompt)
+    if file is not None:
+        text = read_private(Path(file).expanduser(), "password file")
+        return Secret(text.reveal().rstrip("\r\n"))
+    if not _somebody_is_there():
+        raise UsageError("there is no terminal to ask for the keystore's password: give --password-file")
+    return _ask(prompt)
+
+
+def read_secret(prompt: str) -> Secret:
+    """Read one line from standard input; on a terminal it is asked for and not shown.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if _somebody_is_there():
+        return _ask(prompt)
+    line = sys.stdin.readline() if sys.stdin is not None else ""
+    if not line.strip():
+        raise UsageError("standard input is empty, where a secret should come from")
+    return Secret(line.rstrip("\r\n"))
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _ask(prompt: str) -> Secret:
+    try:
+        return Secret(getpass.getpass(prompt))
+    except EOFError:
+        raise UsageError("nothing was entered") from None
 
 
 def signer_or_new(signer: Signer | None, network: Network, output: Output) -> Signer:
@@ -76,11 +119,16 @@ def signer_or_new(signer: Signer | None, network: Network, output: Output) -> Si
         UsageError: If there is none, and the venue is one where it matters.
     """
     if signer is not None:
+        if network is MAINNET and not signer.is_linked:
+            output.say(
+                "this key is the wallet's own and can withdraw; a linked signer can be taken back "
+                "(docs/security.md)"
+            )
         return signer
     if not _is_here(network):
         raise UsageError(
             f"this needs a private key for {network.name}: set {KEY_VARIABLES[0]}, "
-            "or give --key-file or --keystore"
+            "or give --account, --key-file or --keystore"
         )
     signer = throw_away_signer()
     output.say(f"no key was given: a throw-away wallet {signer.checksum_address} is used, with paper money")

@@ -14,6 +14,7 @@ from nadows.cli.options import AsJson, LogLevel, LogLevelOption, Quiet
 from nadows.cli.output import Output, set_up_logging
 from nadows.config_file import load_configuration
 from nadows.configuration import PROFILE_VARIABLE, SETTINGS, Settings, resolve
+from nadows.keys import without_keys
 
 __all__ = ["Given", "given_options"]
 
@@ -53,7 +54,8 @@ def given_options(
             as_json, quiet = arguments.pop("as_json"), arguments.pop("quiet")
             set_up_logging(arguments.pop("log_level"), quiet=quiet)
             typed = {name: arguments.pop(name) for name in names}
-            settings = resolve(load_configuration(os.environ), os.environ, typed)
+            environment = without_keys(os.environ)
+            settings = resolve(load_configuration(environment), environment, typed)
             command(**arguments, given=Given(settings, Output(as_json=as_json, quiet=quiet)))
 
         return _with_parameters(called, command, names)

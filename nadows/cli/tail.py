@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from nadows.capture import Header, Recorder
-from nadows.cli.connecting import Keys, reach, signer_or_new
+from nadows.cli.connecting import load_key, reach, signer_or_new
 from nadows.cli.event_lines import event_line
 from nadows.cli.given import Given, given_options
 from nadows.cli.notices import notice_json
@@ -73,7 +73,7 @@ def tail(
         force=force,
         limit=limit,
         seconds=None if duration is None else parse_duration(duration),
-        signer=Keys.of(given.settings).load(),
+        signer=load_key(given),
         given=given,
     )
     run(command.run(), until_stopped=limit is None and duration is None)

@@ -77,14 +77,14 @@ def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
 
 
 @contextmanager
-def running(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, env: dict[str, str] = CLEAN, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run a command beside the test; it is gone afterwards."""
     process = subprocess.Popen(
         [*NADOWS, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=CLEAN,
+        env=env,
         text=True,
         **options,
     )

@@ -11,7 +11,7 @@ import pytest
 
 from nadows import cli
 from nadows.cli import exit_code
-from nadows.cli.connecting import Keys, reach, signer_or_new
+from nadows.cli.connecting import key_source, load_key, reach, signer_or_new
 from nadows.cli.given import Given
 from nadows.cli.output import Output
 from nadows.configuration import Configuration, resolve
@@ -26,7 +26,7 @@ from nadows.errors import (
     UsageError,
 )
 from nadows.network import MAINNET, TESTNET, Network
-from nadows.signing import Signer
+from nadows.signing import AUTHENTICATION, TRADING, Signer
 
 THIS_MACHINE = (
     Network.local(8080),
@@ -65,13 +65,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return passwords
 
 
+def given(**typed: str | Path) -> Given:
+    """What a command is given that these options are typed for."""
+    texts = {name: str(value) for name, value in typed.items()}
+    return Given(resolve(Configuration(), {}, texts), Output(quiet=True))
+
+
 def test_the_password_is_in_a_file(keystore: Path, asked: list[str], tmp_path: Path) -> None:
-    """A newline at its end is not part of it, blanks are."""
+    """A newline at its end is not part of it, blanks are; nobody else can read it."""
     file = tmp_path / "password"
     file.write_text(" hunter2\n")
-    signer = Keys(keystore=keystore, password_file=file).load()
+    file.chmod(0o600)
+    signer = load_key(given(keystore=keystore, password_file=file))
     assert signer is not None
     assert (SIGNER.address, [" hunter2"]) == (signer.address, asked)
+    file.chmod(0o640)
+    with pytest.raises(UsageError, match=r"password file .*password can be read by others"):
+        load_key(given(keystore=keystore, password_file=file))
 
 
 def test_the_password_is_asked_for_on_a_terminal(
@@ -80,15 +90,15 @@ def test_the_password_is_asked_for_on_a_terminal(
     """Unseen; and entering none is an answer too."""
     monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr("getpass.getpass", lambda _: "hunter2")
-    Keys(keystore=keystore).load()
+    load_key(given(keystore=keystore))
     assert ["hunter2"] == asked
 
     def end_of_file(_: str) -> str:
         raise EOFError
 
     monkeypatch.setattr("getpass.getpass", end_of_file)
-    with pytest.raises(UsageError, match="no password was entered"):
-        Keys(keystore=keystore).load()
+    with pytest.raises(UsageError, match="nothing was entered"):
+        load_key(given(keystore=keystore))
 
 
 @pytest.mark.parametrize("stdin", [None, io.StringIO("hunter2\n")])
@@ -98,14 +108,51 @@ def test_a_pipe_is_not_asked(
     """What is on standard input may be meant for somebody else."""
     monkeypatch.setattr(sys, "stdin", stdin)
     with pytest.raises(UsageError, match=r"there is no terminal .*: give --password-file"):
-        Keys(keystore=keystore).load()
+        load_key(given(keystore=keystore))
     assert [] == asked
+
+
+def test_a_pipe_is_read_if_it_is_named(
+    keystore: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minus in the place of the file: the key, or the keystore's password, one line each."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hunter2\n" + "0e" * 32 + "\n"))
+    load_key(given(keystore=keystore, password_file="-"))
+    assert ["hunter2"] == asked
+    signer = load_key(given(key_file="-"))
+    assert signer is not None
+    assert SIGNER.address == signer.address
+    with pytest.raises(UsageError, match="standard input is empty, where a secret should come from"):
+        load_key(given(key_file="-"))
 
 
 def test_a_password_file_that_is_not_there_is_named(keystore: Path, tmp_path: Path) -> None:
     """As every file is."""
-    with pytest.raises(UsageError, match=r"cannot read the password file .*gone"):
-        Keys(keystore=keystore, password_file=tmp_path / "gone").load()
+    with pytest.raises(UsageError, match=r"cannot read password file .*gone"):
+        load_key(given(keystore=keystore, password_file=tmp_path / "gone"))
+
+
+def test_a_keystore_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found among those of nadows and Foundry's."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    store = tmp_path / ".foundry" / "keystores" / "trader"
+    store.parent.mkdir(parents=True)
+    store.write_text("{}")
+    assert store == key_source(given(account="trader").settings).keystore
+    with pytest.raises(UsageError, match="no keystore is called 'tradre': did you mean trader"):
+        load_key(given(account="tradre"))
+
+
+def test_what_the_key_may_sign_is_what_the_profile_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders only if it allows them; for the owner, if it names one."""
+    monkeypatch.setenv("NADO_PRIVATE_KEY", "0e" * 32)
+    owner = "0x" + "1a" * 20
+    for orders, policy in (("true", TRADING), ("false", AUTHENTICATION)):
+        environment = {"NADO_PRIVATE_KEY": "***", "NADOWS_ORDERS": orders, "NADOWS_OWNER": owner}
+        signer = load_key(Given(resolve(Configuration(), environment, {}), Output(quiet=True)))
+        assert signer is not None
+        assert (policy, owner, SIGNER.address) == (signer.policy, signer.address, signer.key_address)
 
 
 def test_a_wallet_is_made_only_where_money_is_paper() -> None:
@@ -119,6 +166,15 @@ def test_a_wallet_is_made_only_where_money_is_paper() -> None:
             signer_or_new(None, network, output)
 
 
+def test_a_wallets_own_key_is_warned_about_where_there_is_money(capsys: pytest.CaptureFixture[str]) -> None:
+    """It can withdraw; a linked signer can be taken back, and paper money need not be."""
+    signer_or_new(SIGNER, MAINNET, Output())
+    assert "this key is the wallet's own and can withdraw" in capsys.readouterr().err
+    signer_or_new(Signer(b"\x0e" * 32, owner="0x" + "1a" * 20), MAINNET, Output())
+    signer_or_new(SIGNER, TESTNET, Output())
+    assert "" == capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "network", "says"),
     [
@@ -130,8 +186,7 @@ async def test_it_is_said_plainly_which_venue_it_is(
     name: str, network: Network, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On standard error, before anything happens there."""
-    given = Given(resolve(Configuration(), {}, {"network": name}), Output())
-    async with reach(given) as reached:
+    async with reach(Given(resolve(Configuration(), {}, {"network": name}), Output())) as reached:
         assert network is reached
         assert says == capsys.readouterr().err
 

@@ -57,6 +57,7 @@ def on_terminal(
     keys: tuple[tuple[int, bytes | int], ...] = (),
     size: tuple[int, int] = (80, 24),
     env: dict[str, str] | None = None,
+    typed: tuple[str, ...] = (),
 ) -> Session:
     """Run a command on a terminal of its own.
 
@@ -65,8 +66,9 @@ def on_terminal(
         keys: After how many pictures to type something, or to send a signal.
         size: Columns and lines.
         env: Environment besides the clean one.
+        typed: Lines to type, one whenever something is asked for.
     """
-    session, pending = Session(), list(keys)
+    session, pending, lines = Session(), list(keys), list(typed)
     primary, secondary = pty.openpty()
     fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
     before = termios.tcgetattr(secondary)
@@ -87,6 +89,10 @@ def on_terminal(
             data = os.read(primary, 65536)
             session.output += data
             session.pictures += [time.monotonic()] * data.count(_PICTURE)
+        if lines and session.output.endswith(b": "):
+            os.write(primary, lines.pop(0).encode() + b"\n")
+            # What is seen next is not the question again.
+            session.output += b"\n"
         while pending and len(session.pictures) >= pending[0][0]:
             what = pending.pop(0)[1]
             if isinstance(what, int):

@@ -24,7 +24,7 @@ from nadows.errors import ConnectFailed, ConnectionLost
 from nadows.network import CLOSE_TIMEOUT_NS, CONNECT_TIMEOUT_NS, PING_INTERVAL_NS, PONG_TIMEOUT_NS
 from nadows.pacing import retry_after_ns
 
-__all__ = ["Socket", "open_socket"]
+__all__ = ["Socket", "compression_of", "open_socket"]
 
 _MAX_FRAME: Final = 16 * 2**20
 """The largest documented answer, ``all_products``, is about 70 kB.
@@ -198,3 +198,10 @@ def _connect_reason(error: Exception) -> str:
             return f"the handshake failed: {error}"
         case _:
             return f"cannot connect: {error}; is the venue running there?"
+
+
+def compression_of(socket: Socket) -> str | None:
+    """Name the compression that both sides agreed on, such as ``permessage-deflate``; ``None`` for none."""
+    assert isinstance(socket, _WebsocketsSocket)
+    names = [extension.name for extension in socket._connection.protocol.extensions]
+    return ", ".join(names) or None

@@ -32,9 +32,13 @@ COMMANDS: Final = {
     "auth": _Entry("nadows.cli.auth", "Authenticate, and say what the venue makes of the key."),
     "tail": _Entry("nadows.cli.tail", "Print events as they come, and record them."),
     "book": _Entry("nadows.cli.book", "Show the live order book of a product."),
+    "symbols": _Entry(
+        "nadows.cli.symbols", "List the products of the venue, with their increments and limits."
+    ),
     "replay": _Entry("nadows.cli.replay", "Play a capture or market data through the client's own machines."),
     "bench": _Entry("nadows.cli.bench", "Measure orders a second, and the latency of each."),
     "serve": _Entry("nadows.cli.serve", "Run the simulated venue."),
+    "doctor": _Entry("nadows.cli.doctor", "Check what works from here, and say what to do about the rest."),
     "config": _Entry("nadows.cli.config", "Show which settings count, and where each comes from."),
 }
 

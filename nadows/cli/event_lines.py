@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from nadows.cli.figures import ALERT, BUY, FAINT, SELL, clock, fixed
+from nadows.cli.figures import ALERT, BUY, FAINT, SELL, clock, fixed, span
 from nadows.cli.notices import notice_line
 from nadows.desk import DeskEvent
 from nadows.messages import (
@@ -18,6 +18,7 @@ from nadows.messages import (
     Fill,
     FundingPayment,
     FundingRate,
+    LateFill,
     LatestCandlestick,
     Liquidation,
     OrderUpdate,
@@ -47,25 +48,44 @@ class _Names:
         return fixed(abs(value), self.product.size_decimals if self.product else 0)
 
 
-def event_line(event: DeskEvent, products: Products) -> Text | None:
+def event_line(event: DeskEvent, products: Products, now_ns: int | None = None) -> Text | None:
     """Write an event in one line; ``None`` for those of no interest to a person.
 
     Args:
         event: Any event of a desk.
         products: Gives names and decimals.
+        now_ns: The wall clock, to show how long the event took from the venue to here.
     """
     if isinstance(event, UnknownEvent):
         return Text(f"{'':12}  {'':10}  {event.type}  {event.raw.decode(errors='replace')}")
     describe = _DESCRIPTIONS.get(type(event))
     if describe is None:
-        return notice_line(event, products)
+        return _notice(event, products, now_ns)
     product_id = getattr(event, "product_id", None)
     known = product_id is not None and product_id in products
     names = _Names(products, products[product_id] if product_id is not None and known else None)
     symbol = "" if product_id is None else products.symbol(product_id)
     kind = str(event.__struct_config__.tag)  # type: ignore[union-attr]
-    head = Text(clock(_instant_ns(event)), style=FAINT).append(f"  {symbol:10}  {kind:18}  ", style="default")
-    return head.append_text(describe(event, names))
+    head = Text(clock(_instant_ns(event)), style=FAINT)
+    if now_ns is not None:
+        head.append(f"  {_latency(event, now_ns):>8}", style=FAINT)
+    return head.append(f"  {symbol:10}  {kind:18}  ", style="default").append_text(describe(event, names))
+
+
+def _notice(event: DeskEvent, products: Products, now_ns: int | None) -> Text | None:
+    """Write what happens to the client: with the time it was seen, for the venue has given it none."""
+    notice = notice_line(event, products)
+    if notice is None or now_ns is None:
+        return notice
+    return Text(f"{clock(now_ns)}  ", style=FAINT).append_text(notice)
+
+
+def _latency(event: Any, now_ns: int) -> str:
+    """Say how long ago something happened at the venue, by its clock and ours; only where it tells when."""
+    if isinstance(event, LatestCandlestick | FundingPayment | LateFill):
+        return ""
+    ns = now_ns - _instant_ns(event)
+    return f"-{span(-ns)}" if ns < 0 else span(ns)
 
 
 def _instant_ns(event: Any) -> int:
@@ -156,6 +176,7 @@ _DESCRIPTIONS: Final[dict[type, Callable[[Any, _Names], Text]]] = {
     BestBidOffer: _bbo,
     BookDepth: _depth,
     Fill: _fill,
+    LateFill: _fill,
     OrderUpdate: _order_update,
     PositionChange: _position,
     Liquidation: _liquidation,

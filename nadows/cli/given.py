@@ -6,15 +6,15 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from nadows.cli.options import AsJson, LogLevel, LogLevelOption, Quiet
-from nadows.cli.output import Output, set_up_logging
-from nadows.config_file import load_configuration
 from nadows.configuration import PROFILE_VARIABLE, SETTINGS, Settings, resolve
-from nadows.keys import without_keys
+
+if TYPE_CHECKING:
+    from nadows.cli.output import Output
 
 __all__ = ["Given", "given_options"]
 
@@ -51,6 +51,11 @@ def given_options(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def called(**arguments: Any) -> None:
+            # Only commands that run need these; a shell that completes one does not wait for them.
+            from nadows.cli.output import Output, set_up_logging  # noqa: PLC0415
+            from nadows.config_file import load_configuration  # noqa: PLC0415
+            from nadows.keys import without_keys  # noqa: PLC0415
+
             as_json, quiet = arguments.pop("as_json"), arguments.pop("quiet")
             set_up_logging(arguments.pop("log_level"), quiet=quiet)
             typed = {name: arguments.pop(name) for name in names}

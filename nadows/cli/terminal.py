@@ -14,10 +14,11 @@ from logging.handlers import MemoryHandler
 from types import TracebackType
 from typing import Any, Final, Self
 
+from rich.color import ColorSystem
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["Screen"]
+__all__ = ["Screen", "ansi"]
 
 _ENTER: Final = "\x1b[?1049h\x1b[?25l"
 """To the alternate screen, without a cursor."""
@@ -26,6 +27,30 @@ _BEGIN: Final = "\x1b[?2026h\x1b[H"
 """Terminals that know it show what follows at once when it ends; others ignore it."""
 _END: Final = "\x1b[J\x1b[?2026l"
 _LOG_LINES: Final = 10_000
+
+
+_SYSTEMS: Final = {
+    "standard": ColorSystem.STANDARD,
+    "256": ColorSystem.EIGHT_BIT,
+    "truecolor": ColorSystem.TRUECOLOR,
+    "windows": ColorSystem.WINDOWS,
+}
+
+
+def ansi(picture: Text, console: Console) -> str:
+    """Write a picture, whose lines fit already, with the escapes of a terminal.
+
+    Printing it on the console would measure and wrap each line first, which costs four times as much.
+    """
+    system = None if console.color_system is None else _SYSTEMS[console.color_system]
+    parts = []
+    for text, style, _ in picture.render(console):
+        if style is None:
+            parts.append(text)
+        else:
+            shown = style.without_color if console.no_color else style
+            parts.append(shown.render(text, color_system=system))
+    return "".join(parts)
 
 
 class Screen:
@@ -70,11 +95,8 @@ class Screen:
 
     def draw(self, picture: Text) -> None:
         """Show a picture in place of the one before."""
-        self._console.width, self._console.height = self.size
-        with self._console.capture() as drawn:
-            self._console.print(picture, end="")
         # Each line clears what is left of the old one; the end clears the old lines below.
-        self._write(_BEGIN + drawn.get().replace("\n", "\x1b[K\n") + "\x1b[K" + _END)
+        self._write(_BEGIN + ansi(picture, self._console).replace("\n", "\x1b[K\n") + "\x1b[K" + _END)
         self.draws += 1
 
     @contextmanager

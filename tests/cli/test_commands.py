@@ -124,6 +124,10 @@ def test_help_and_version(here: Run) -> None:
         (["tail", "nonsense"], "no stream is called 'nonsense'"),
         (["tail", "--duration", "soon"], "a duration is a number with"),
         (["tail", "--limit", "0"], "--limit"),
+        (
+            ["tail", "--where", "prize>1"],
+            "--where, column 1, 'prize': no field is called so: did you mean price?",
+        ),
         (["tail", "--url", "ftp://x"], "url must be a URL such as http://127.0.0.1:8080"),
         (["tail", "--url", "http://x", "--network", "testnet"], "give one of them"),
         (["auth", "--network", "moon"], "'moon' is not one of 'sim', 'testnet', 'mainnet'"),
@@ -254,6 +258,29 @@ def test_tail_of_a_book_tells_when_it_is_live(nadows: Run, url: str) -> None:
     assert 5 == sum(event["type"] == "book_depth" for event in events)
     changes = [event for event in events if event["type"] == "book_changed"]
     assert {"product_id": 4, "symbol": "ETH-PERP", "type": "book_changed", "state": "live"} in changes
+
+
+def test_tail_shows_what_is_asked_for_and_counts_only_that(nadows: Run, url: str) -> None:
+    """One product, and conditions on it; streams of other products are not even subscribed."""
+    arguments = (
+        "tail",
+        "--product",
+        "ETH",
+        "--where",
+        "side=buy and qty>0.001",
+        "--limit",
+        "5",
+        "--url",
+        url,
+    )
+    events = lines_of(nadows(*arguments))
+    assert 5 == len(events)
+    assert {("trade", "ETH-PERP", True)} == {
+        (event["type"], event["symbol"], event["is_taker_buyer"]) for event in events
+    }
+    assert "no product is called 'ETHH': did you mean" in refused(
+        nadows("tail", "-p", "ETHH", "--url", url), 2
+    )
 
 
 def test_tail_ends_after_its_time(nadows: Run, url: str) -> None:

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from nadows.cli.event_lines import event_line
-from nadows.desk import DeskEvent
+from nadows.desk import DeskEvent, Disconnected
 from nadows.errors import MalformedFrame
-from nadows.messages import EVENTS, Ack, Event, StreamError, decode_stream
+from nadows.messages import EVENTS, Ack, Event, LateFill, StreamError, decode_stream
 from nadows.products import Product, Products
 from nadows.session import Malformed, Restored
 
@@ -253,3 +253,34 @@ def test_every_sample_event_of_the_venue_can_be_shown() -> None:
             assert line(event)  # type: ignore[arg-type]
             shown += 1
     assert shown >= 11
+
+
+def test_a_line_tells_how_long_the_event_took() -> None:
+    """By the venue's clock and ours, which may differ either way; not where the venue does not tell when."""
+    event = wire("funding_rate", timestamp="1000000000", product_id=4, funding_rate_x18="0", update_time="1")
+    for now_ns, shown in (
+        (1_012_300_000, "   12 ms"),
+        (998_800_000, " -1.2 ms"),
+        (21_000_000_000, "    20 s"),
+    ):
+        text = event_line(event, PRODUCTS, now_ns)
+        assert text is not None
+        assert f"00:00:01.000  {shown}  ETH-PERP    funding_rate" in text.plain
+    bar = next(event for event, _ in CASES if type(event).__name__ == "LatestCandlestick")
+    text = event_line(bar, PRODUCTS, 2**60)
+    assert text is not None
+    assert "11:04:03.000            ETH-PERP" in text.plain
+
+
+def test_a_late_fill_is_a_line_like_any_other() -> None:
+    """It was missed once, which is enough."""
+    fill = next(event for event, _ in CASES if type(event).__name__ == "Fill")
+    late = LateFill(**msgspec.structs.asdict(fill))  # type: ignore[arg-type]
+    assert line(fill) == line(late)
+
+
+def test_what_happens_to_the_client_has_its_time() -> None:
+    """When it was seen here, for the venue knows nothing of it."""
+    text = event_line(Disconnected("streams", "gone"), PRODUCTS, 1_000_000_000)
+    assert text is not None
+    assert "00:00:01.000  -- streams line lost: gone" == text.plain

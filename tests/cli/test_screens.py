@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +16,8 @@ from rich.console import Console
 
 from nadows.book import Book, BookState, Level
 from nadows.cli.figures import clock, fixed, span
-from nadows.cli.screens import BookView, ladder
+from nadows.cli.screens import BookView, LastTrade, beside, grouped, ladder
+from nadows.cli.terminal import ansi
 from nadows.messages import MarketLiquidity
 from nadows.products import Product
 from nadows.units import Nanos
@@ -164,3 +172,111 @@ def test_clock_and_span() -> None:
     assert ["12 s", "9999 ms", "10 ms", "9.9 ms", "0.0 ms"] == [
         span(ns) for ns in (12_345_678_901, 9_999_999_999, 10_000_000, 9_900_000, 1)
     ]
+
+
+def live_book() -> Book:
+    book = Book(4)
+    book.subscribed()
+    bids = [(f"{price}{'0' * 17}", str(ONE)) for price in (29_999, 29_998, 29_994)]
+    asks = [(f"{price}{'0' * 17}", str(2 * ONE)) for price in (30_001, 30_005, 30_006)]
+    book.load(MarketLiquidity(product_id=4, timestamp=Nanos(7), bids=tuple(bids), asks=tuple(asks)))
+    return book
+
+
+def test_prices_are_grouped_so_that_none_looks_better() -> None:
+    """Bids go down to their step and asks up, quantities add up, and nothing is lost."""
+    levels = [Level(tenths * ONE // 10, ONE) for tenths in (101, 104, 109, 110)]
+    step = ONE // 2
+    assert [Level(10 * ONE, 2 * ONE), Level(21 * ONE // 2, ONE), Level(11 * ONE, ONE)] == grouped(
+        levels, step, is_buy=True
+    )
+    assert [Level(21 * ONE // 2, 2 * ONE), Level(11 * ONE, 2 * ONE)] == grouped(levels, step, is_buy=False)
+    assert levels is grouped(levels, 0, is_buy=True)
+
+
+def test_a_ladder_tells_imbalance_and_grouping() -> None:
+    """Of the levels that are shown."""
+    view = BookView.of(live_book(), ETH, 5, group=ONE // 2)
+    assert [3000 * ONE + ONE // 2, 3001 * ONE] == [level.price for level in view.asks]
+    summary = drawn(view, 80, 24)[1]
+    assert summary.endswith("imbalance -34 %   by 0.5")
+
+
+def test_own_orders_are_marked_at_their_level() -> None:
+    """Also when levels are grouped; what lies at no level shown is not."""
+    own = [(True, 29_998 * ONE // 10, ONE), (False, 30_006 * ONE // 10, ONE), (True, ONE, ONE)]
+    marked = [
+        line for line in drawn(BookView.of(live_book(), ETH, 5, own=own), 80, 24) if line.startswith("▸")
+    ]
+    assert ["3000.6", "2999.8"] == [line.removeprefix("▸").split()[0] for line in marked]
+    view = BookView.of(live_book(), ETH, 5, own=own, group=ONE)
+    assert {2999 * ONE: ONE, 3001 * ONE: ONE, ONE: ONE} == view.own
+
+
+def test_the_last_trades_stand_below_where_there_is_room() -> None:
+    """Newest first; the ladder comes first where there is little."""
+    trades = [LastTrade(number * 10**9, number % 2 == 0, 3000 * ONE, number * ONE) for number in range(8)]
+    view = replace(VIEW, trades=trades)
+    lines = drawn(view, 80, 24)
+    assert "     3000.0       0.000  buy  00:00:00.000" in lines
+    assert "     3000.0       1.000  sell 00:00:01.000" in lines
+    assert 4 == sum(line.startswith("     3000.0") for line in lines)
+    assert not any("00:00:00.000" in line for line in drawn(view, 80, 12))
+    assert "     3000.0       1.000" in drawn(view, 30, 24)
+
+
+def test_ladders_stand_beside_each_other() -> None:
+    """Each in its share; a shorter one is filled up."""
+    short = replace(VIEW, bids=VIEW.bids[:1], hint="")
+    lines = beside([VIEW, short], width=120, height=24).plain.split("\n")
+    assert max(map(len, lines)) <= 120
+    assert lines[0][61:].startswith(" ETH-PERP LIVE")
+    assert " q quit" == lines[-1].rstrip()
+    assert ladder(VIEW, width=59, height=24) == beside([VIEW], width=59, height=24)
+
+
+@pytest.mark.parametrize("colour", [None, "256", "truecolor"])
+def test_a_picture_is_written_as_rich_would_print_it(colour: Any) -> None:
+    """With the same escapes, only quicker; without colour, and without a terminal that has any."""
+    for no_color in (False, True):
+        console = Console(
+            width=80,
+            height=24,
+            color_system=colour,
+            force_terminal=True,
+            no_color=no_color,
+            file=io.StringIO(),
+        )
+        picture = ladder(VIEW, width=80, height=24)
+        with console.capture() as printed:
+            console.print(picture, end="")
+        assert visible(printed.get()) == visible(ansi(picture, console))
+        assert ("[32m" in ansi(picture, console)) is (colour is not None and not no_color)
+
+
+def visible(text: str) -> str:
+    """What a terminal shows: each character with what is switched on for it."""
+    style, shown = "", []
+    for escape, character in re.findall(r"\x1b\[([0-9;]*)m|(.)", text, re.DOTALL):
+        if character:
+            # Nobody sees the colour of nothing.
+            shown.append(f"{'' if character.isspace() else style}{character}")
+        else:
+            style = "" if escape == "0" else escape
+    return "".join(shown)
+
+
+def test_ten_pictures_a_second_take_less_than_a_twentieth_of_a_core() -> None:
+    """Two books on a large terminal, drawn and written; processor time, so that nobody else counts."""
+    levels = [Level((30_000 + number) * ONE // 10, (number % 7 + 1) * ONE) for number in range(20)]
+    view = replace(VIEW, bids=levels[::-1], asks=levels)
+    console = Console(width=200, height=50, color_system="256", force_terminal=True, file=io.StringIO())
+    best = min(cpu_of(lambda: ansi(beside([view] * 2, width=200, height=50), console)) for _ in range(3))
+    assert best < 0.05 / 10
+
+
+def cpu_of(draw: Callable[[], object], times: int = 20) -> float:
+    began = time.process_time()
+    for _ in range(times):
+        draw()
+    return (time.process_time() - began) / times

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -19,6 +20,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from nadows.client import connect
+from nadows.network import Network
+from nadows.signing import OrderType, Signer
+from nadows.units import from_x18
 
 from .conftest import CLEAN, NADOWS
 from .test_commands import market_file
@@ -160,6 +166,78 @@ def test_keys_change_the_depth(url: str) -> None:
     assert min(rows) < rows[0]
 
 
+def test_keys_group_prices_and_change_the_product(url: str) -> None:
+    """One product where it is narrow; the brackets join prices and take them apart again."""
+    session = on_terminal(
+        "book",
+        "ETH",
+        "BTC",
+        "--url",
+        url,
+        keys=((2, b"]"), (6, b"n"), (10, b"[p"), (14, b"q")),
+        size=(80, 24),
+    )
+    pictures = [
+        re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", each).decode(errors="replace")
+        for each in session.output.split(_PICTURE)[1:]
+    ]
+    assert 0 == session.code
+    assert not {2} & {("ETH-PERP" in each) + ("BTC-PERP" in each) for each in pictures}
+    assert any("ETH-PERP" in each and "by 0.2" in each for each in pictures)
+    assert any("BTC-PERP" in each and "by 2" in each for each in pictures)
+    assert "ETH-PERP" in pictures[-1]
+    assert "by " not in pictures[-1]
+    assert "n p product" in pictures[-1]
+
+
+def test_several_books_stand_beside_each_other(url: str) -> None:
+    """Where the terminal is wide enough, with their last trades below."""
+    session = on_terminal("book", "ETH", "BTC", "--url", url, keys=((30, b"q"),), size=(200, 50))
+    lines = session.last_picture
+    assert re.match(r" ETH-PERP LIVE .* BTC-PERP LIVE ", lines[0])
+    assert max(map(len, lines)) <= 200
+    assert re.search(r"(buy |sell) \d\d:\d\d:\d\d\.\d{3}", "\n".join(lines))
+
+
+def test_a_wallet_that_is_given_marks_its_own_orders(url: str) -> None:
+    """At their level, as long as they are open."""
+    signer = Signer("7a" * 32)
+
+    async def place_and_look() -> Session:
+        async with connect(Network.from_url(url), signer) as client:
+            book = await client.book("SOL")
+            # Far from where the market moves in a few seconds.
+            level = book.levels(40)[0][-1]
+            amount = client.products.find("SOL").min_size(level.price)
+            order = client.limit_order(
+                "SOL", from_x18(amount), from_x18(level.price), order_type=OrderType.POST_ONLY
+            )
+            await client.place_order(order)
+            return await asyncio.to_thread(
+                on_terminal,
+                *("book", "SOL", "--depth", "80", "--url", url),
+                keys=((15, b"q"),),
+                size=(100, 160),
+                env={"NADO_PRIVATE_KEY": "7a" * 32},
+            )
+
+    session = asyncio.run(place_and_look())
+    assert 0 == session.code
+    assert "▸" in session.text
+
+
+def test_a_book_is_drawn_into_a_file(url: str, tmp_path: Path) -> None:
+    """As a picture; a place where nothing can be written is named."""
+    path = tmp_path / "book.svg"
+    session = on_terminal("book", "ETH", "BTC", "--svg", str(path), "--depth", "5", "--url", url)
+    assert 0 == session.code
+    assert f"drawn in {path}" in session.text
+    assert path.read_text().startswith("<svg")
+    assert "BTC-PERP" in path.read_text()
+    refused = on_terminal("book", "ETH", "--svg", str(tmp_path / "no" / "x.svg"), "--url", url)
+    assert (2, True) == (refused.code, "cannot write the picture" in refused.text)
+
+
 def test_without_colour_there_is_none(url: str) -> None:
     """NO_COLOR is respected; movements are not colours."""
     session = on_terminal("book", "ETH", "--url", url, keys=((3, b"q"),), env={"NO_COLOR": "1"})
@@ -177,7 +255,8 @@ def test_tail_on_a_terminal_is_for_people(url: str) -> None:
     assert 0 == session.code
     assert 5 == len(lines)
     assert all(
-        re.match(r"\d\d:\d\d:\d\d\.\d{3}  \S+ +trade +(buy |sell) +[\d.]+ @ [\d.]+$", each) for each in lines
+        re.match(r"\d\d:\d\d:\d\d\.\d{3}  +-?[\d.]+ m?s  \S+ +trade +(buy |sell) +[\d.]+ @ [\d.]+$", each)
+        for each in lines
     )
 
 

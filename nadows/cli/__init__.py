@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "auth": _Entry("nadows.cli.auth", "Authenticate, and say what the venue makes of the key."),
     "tail": _Entry("nadows.cli.tail", "Print events as they come, and record them."),
     "book": _Entry("nadows.cli.book", "Show the live order book of a product."),
+    "watch": _Entry("nadows.cli.watch", "Watch one's own orders, fills, positions and PnL."),
     "symbols": _Entry(
         "nadows.cli.symbols", "List the products of the venue, with their increments and limits."
     ),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from nadows.book import Book
+from nadows.cli.beats import beats
 from nadows.cli.connecting import load_key, reach
 from nadows.cli.given import Given
 from nadows.cli.output import Output
@@ -33,8 +33,6 @@ from nadows.units import format_x18
 
 __all__ = ["BookOptions", "show_books"]
 
-_REDRAW_NS: Final = 100_000_000
-"""The shortest time between two pictures: ten a second."""
 _RATE_NS: Final = 2_000_000_000
 """Over how long the rate of updates is taken."""
 _SECOND_NS: Final = 1_000_000_000
@@ -209,7 +207,7 @@ def _book_json(live: _Live, depth: int) -> dict[str, Any]:
 async def _stream(live: Sequence[_Live], depth: int, output: Output) -> None:
     """Print the top levels of a book whenever they have changed, at most ten times a second."""
     shown: dict[int, dict[str, Any]] = {}
-    async for _ in _beats():
+    async for _ in beats():
         for each in live:
             described = _book_json(each, depth)
             what = described | {"timestamp": None}
@@ -263,7 +261,7 @@ async def _show(client: Client, live: Sequence[_Live], depth: int) -> None:
     drawn_ns, drawn = 0, None
     learnt_ns = time.monotonic_ns()
     with Screen() as screen, screen.keys() as typed:
-        async for now_ns in _beats():
+        async for now_ns in beats():
             while typed:
                 if choice.take(typed.pop(0)):
                     return
@@ -295,12 +293,3 @@ def _picture(live: Sequence[_Live], choice: _Choice, size: tuple[int, int], now_
         for each in shown
     ]
     return beside(views, width=width, height=height)
-
-
-async def _beats() -> AsyncIterator[int]:
-    """Yield the time at which to look, never closer together than a redraw."""
-    while True:
-        now_ns = time.monotonic_ns()
-        yield now_ns
-        rest_ns = now_ns + _REDRAW_NS - time.monotonic_ns()
-        await asyncio.sleep(max(rest_ns, 0) / _SECOND_NS)

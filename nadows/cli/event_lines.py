@@ -69,7 +69,7 @@ def event_line(event: DeskEvent, products: Products, now_ns: int | None = None) 
     head = Text(clock(_instant_ns(event)), style=FAINT)
     if now_ns is not None:
         head.append(f"  {_latency(event, now_ns):>8}", style=FAINT)
-    return head.append(f"  {symbol:10}  {kind:18}  ", style="default").append_text(describe(event, names))
+    return head.append(f"  {symbol:10}  {kind:15}  ", style="default").append_text(describe(event, names))
 
 
 def _notice(event: DeskEvent, products: Products, now_ns: int | None) -> Text | None:

@@ -54,7 +54,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             maker_qty=x18("0.5"),
             is_taker_buyer=True,
         ),
-        "11:04:03.113  ETH-PERP    trade               buy        0.500 @ 3000.1",
+        "11:04:03.113  ETH-PERP    trade            buy        0.500 @ 3000.1",
     ),
     (
         wire(
@@ -66,7 +66,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             maker_qty=x18("5"),
             is_taker_buyer=False,
         ),
-        "11:04:03.113  77          trade               sell           5 @ 3000.12",
+        "11:04:03.113  77          trade            sell           5 @ 3000.12",
     ),
     (
         wire(
@@ -78,7 +78,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             ask_price=x18("3000.1"),
             ask_qty=x18("2"),
         ),
-        "11:04:03.113  ETH-PERP    best_bid_offer           1.000 @ 2999.9      |      3000.1 @ 2.000",
+        "11:04:03.113  ETH-PERP    best_bid_offer        1.000 @ 2999.9      |      3000.1 @ 2.000",
     ),
     (
         wire(
@@ -90,7 +90,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             ask_price=str(2**127 - 1),
             ask_qty="0",
         ),
-        "11:04:03.113  ETH-PERP    best_bid_offer      -  |  -",
+        "11:04:03.113  ETH-PERP    best_bid_offer   -  |  -",
     ),
     (
         wire(
@@ -102,7 +102,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             bids=[["1", "1"]],
             asks=[],
         ),
-        "11:04:03.113  ETH-PERP    book_depth          1 bids, 0 asks changed",
+        "11:04:03.113  ETH-PERP    book_depth       1 bids, 0 asks changed",
     ),
     (
         wire(
@@ -120,7 +120,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             submission_idx=7,
         ),
         (
-            "11:04:03.113  ETH-PERP    fill                sell       0.500 @ 3000.0"
+            "11:04:03.113  ETH-PERP    fill             sell       0.500 @ 3000.0"
             "  taker  fee 0.525  0.250 left  0x01234567"
         ),
     ),
@@ -133,7 +133,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             amount=x18("2"),
             reason="placed",
         ),
-        "11:04:03.113  ETH-PERP    order_update        placed     2.000 left  0xcdcdcdcd",
+        "11:04:03.113  ETH-PERP    order_update     placed     2.000 left  0xcdcdcdcd",
     ),
     (
         wire(
@@ -144,7 +144,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             v_quote_amount="-" + x18("4500"),
             reason="match_orders",
         ),
-        "11:04:03.113  ETH-PERP    position_change     1.5  quote -4500  match_orders",
+        "11:04:03.113  ETH-PERP    position_change  1.5  quote -4500  match_orders",
     ),
     (
         wire(
@@ -156,7 +156,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             amount=x18("3"),
             price=x18("2900"),
         ),
-        "11:04:03.113              liquidation         BTC-PERP, ETH-PERP  3 @ 2900",
+        "11:04:03.113              liquidation      BTC-PERP, ETH-PERP  3 @ 2900",
     ),
     (
         wire(
@@ -183,7 +183,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             cumulative_funding_short_x18="0",
             dt=3600000,
         ),
-        "11:04:03.113  ETH-PERP    funding_payment     0.25  open interest 100",
+        "11:04:03.113  ETH-PERP    funding_payment  0.25  open interest 100",
     ),
     (
         wire(
@@ -196,11 +196,11 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
             cumulative_funding_short_x18="0",
             dt=3600000,
         ),
-        "22:04:03.113  ETH-PERP    funding_payment     0  open interest 0",
+        "22:04:03.113  ETH-PERP    funding_payment  0  open interest 0",
     ),
     (
         wire("funding_rate", timestamp=STAMP, product_id=4, funding_rate_x18=x18("0.0001"), update_time="1"),
-        "11:04:03.113  ETH-PERP    funding_rate        0.0001 in 24 h",
+        "11:04:03.113  ETH-PERP    funding_rate     0.0001 in 24 h",
     ),
     (
         wire(
@@ -212,7 +212,7 @@ CASES: Final[list[tuple[DeskEvent, str]]] = [
                 "8": {"bid": "0", "ask": str(2**127 - 1)},
             },
         ),
-        "11:04:03.113              all_bbo             BTC-PERP 9/-  ETH-PERP 2999/3000",
+        "11:04:03.113              all_bbo          BTC-PERP 9/-  ETH-PERP 2999/3000",
     ),
 ]
 

@@ -254,6 +254,8 @@ def test_tail_on_a_terminal_is_for_people(url: str) -> None:
     lines = session.text.splitlines()[1:]
     assert 0 == session.code
     assert 5 == len(lines)
+    # Neither wraps where most terminals end.
+    assert max(map(len, lines)) < 80
     assert all(
         re.match(r"\d\d:\d\d:\d\d\.\d{3}  +-?[\d.]+ m?s  \S+ +trade +(buy |sell) +[\d.]+ @ [\d.]+$", each)
         for each in lines

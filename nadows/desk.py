@@ -276,7 +276,7 @@ class Desk:
             timeout_ns: How long to wait; as the desk's timings say, if ``None``.
 
         Raises:
-            UsageError: If the gateway is not connected; nothing was sent.
+            ConnectionLost: If the gateway is not connected; nothing was sent.
         """
         ticket = self.gateway.execute(
             frame,
@@ -375,7 +375,7 @@ class Desk:
     def query(self, query: Query, *, now_ns: int, on_reply: OnReply, timeout_ns: int | None = None) -> None:
         """Send a query; over REST if the gateway socket has been down for long.
 
-        Raises `UsageError` if the gateway is not connected, and not degraded either.
+        Raises `ConnectionLost` if the gateway is not connected, and not degraded either.
         """
         if self.polling.is_open and not self.gateway.is_up:
             self.polling.ask(query, on_reply)

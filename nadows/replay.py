@@ -33,7 +33,7 @@ from nadows.capture import (
     UnsubscribeAsked,
 )
 from nadows.desk import ARCHIVE, REST, STREAMS, Desk, DeskEvent
-from nadows.errors import CaptureError, NadowsError, UsageError
+from nadows.errors import CaptureError, ConnectionLost, NadowsError, UsageError
 from nadows.messages import Reply, Stream
 from nadows.products import Product, Products
 from nadows.signing import (
@@ -108,7 +108,7 @@ class Replay:
         """Repeat one record; return what the recording client was told."""
         try:
             events = self._do[type(record)](record)
-        except UsageError:
+        except (UsageError, ConnectionLost):
             # The recording client was refused the same thing in the same state, which changed nothing.
             events = ()
         # What the desk wants to send was sent then; its answers are in the records that follow.

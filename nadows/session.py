@@ -26,7 +26,15 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from nadows import messages
-from nadows.errors import MalformedFrame, NadowsError, ProtocolError, UsageError, VenueError, venue_error
+from nadows.errors import (
+    ConnectionLost,
+    MalformedFrame,
+    NadowsError,
+    ProtocolError,
+    UsageError,
+    VenueError,
+    venue_error,
+)
 from nadows.messages import Ack, Event, GeoBlock, Query, Reply, Stream, StreamError, StreamKey
 
 __all__ = [
@@ -575,7 +583,7 @@ class GatewaySession:
         self, frame: bytes, request_type: str, signature: str | None, client_id: int | None, deadline_ns: int
     ) -> _Request:
         if not self.is_up:
-            raise UsageError("the gateway is not connected; nothing was sent")
+            raise ConnectionLost("the gateway is not connected; nothing was sent")
         ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
         request = _Request(ticket, frame, request_type, signature, client_id)
         self._requests[ticket] = request

@@ -27,6 +27,7 @@ from nadows.desk import (
     checked,
 )
 from nadows.errors import (
+    ConnectionLost,
     NadowsError,
     OrderUnknown,
     Rejected,
@@ -408,7 +409,7 @@ class TestRequests:
         """Nothing was sent, so nothing is followed and the same order may be tried again."""
         desk = make_desk(private=True)
         _, on_reply = self.answers()
-        with pytest.raises(UsageError, match="not connected"):
+        with pytest.raises(ConnectionLost, match="not connected"):
             desk.place(place(), now_ns=1, on_reply=on_reply)
 
         assert desk.account is not None

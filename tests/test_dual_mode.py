@@ -20,7 +20,7 @@ from nadows.desk import (
     Disconnected,
     Reconnected,
 )
-from nadows.errors import NadowsError, TransportError, UsageError
+from nadows.errors import ConnectionLost, NadowsError, TransportError
 from nadows.messages import Reply, StatusQuery, Stream
 from nadows.timings import Timings
 
@@ -305,7 +305,7 @@ class TestGatewayAway:
         """As soon as the line is degraded; before that it is refused, as nothing can be sent."""
         desk, got = live(), list[Reply | NadowsError]()
         desk.gateway_lost("cut", 1)
-        with pytest.raises(UsageError, match="not connected"):
+        with pytest.raises(ConnectionLost, match="not connected"):
             desk.query(StatusQuery(), now_ns=2, on_reply=got.append)
         desk.tick(LIMIT + 1)
         desk.query(StatusQuery(), now_ns=LIMIT + 2, on_reply=got.append)
@@ -322,7 +322,7 @@ class TestGatewayAway:
         desk = live()
         desk.gateway_lost("cut", 1)
         desk.tick(LIMIT + 1)
-        with pytest.raises(UsageError, match="not connected"):
+        with pytest.raises(ConnectionLost, match="not connected"):
             desk.execute(
                 b"{}", request_type="execute_place_order", signature="0x", now_ns=LIMIT + 2, on_reply=print
             )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nadows import messages
-from nadows.errors import UsageError
+from nadows.errors import ConnectionLost, UsageError
 from nadows.messages import Stream
 from nadows.session import (
     ACK_TIMEOUT_NS,
@@ -460,7 +460,7 @@ class TestGatewaySession:
         lost = session.connection_lost(5)
         assert [(order, True), (first, True), (waiting, False)] == [(each.ticket, each.sent) for each in lost]
         assert 0 == session.in_flight
-        with pytest.raises(UsageError, match="nothing was sent"):
+        with pytest.raises(ConnectionLost, match="nothing was sent"):
             execute(session)
 
     def test_broken_frames_are_counted(self) -> None:

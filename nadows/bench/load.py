@@ -26,7 +26,7 @@ from nadows.bench.recorder import Recorder
 from nadows.bench.scenario import OnFull
 from nadows.bench.trader import Trader
 from nadows.desk import DeskEvent
-from nadows.errors import ERROR_CODES, NadowsError, OrderUnknown, UsageError, VenueError
+from nadows.errors import ERROR_CODES, ConnectionLost, NadowsError, OrderUnknown, VenueError
 from nadows.messages import Fill, Reply, Stream
 
 __all__ = ["ClosedLoad", "Load", "OpenLoad", "error_name"]
@@ -157,7 +157,7 @@ class Load(ABC):
         order = trader.next_order(kind)
         try:
             trader.client.submit(order, partial(self._answered, index, phase))
-        except UsageError:
+        except ConnectionLost:
             # Between two connections; a user would not know either how long to wait.
             self._dropped(phase, kind, "not connected")
             return

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final
 
 from nadows import messages
@@ -180,19 +179,6 @@ class Line:
             raise ConnectionLost(f"{self.settings.network.name} is not connected; nothing was sent")
         return client
 
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Raise `ConnectionLost` if the gateway was gone when a request that had to wait came to its turn.
-
-        The client takes that for the caller's mistake, who might have looked before; here nobody could.
-        """
-        try:
-            yield
-        except UsageError as error:
-            if self.is_up:
-                raise
-            raise ConnectionLost(str(error)) from error
-
     def _take(self, event: DeskEvent) -> None:
         if isinstance(event, Disconnected | Reconnected) and event.line == STREAMS:
             self._is_cut = isinstance(event, Disconnected)
@@ -221,8 +207,7 @@ class Line:
         while True:
             client = await self.require_gateway(max(end - loop.time(), 0))
             try:
-                with self.sending():
-                    return await client.query(query)
+                return await client.query(query)
             except (TransportError, TransientError):
                 if loop.time() + _PAUSE_S > end:
                     raise

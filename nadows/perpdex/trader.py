@@ -141,8 +141,7 @@ class Trader:
         # Known before it is sent: its fill may overtake the answer.
         self._orders[order.order_id] = order
         try:
-            with self.line.sending():
-                await client.place_order(signed)
+            await client.place_order(signed)
         except OrderUnknown:
             tracked = client.account.orders[order.order_id]
             order.is_unknown = not await self.line.until(
@@ -200,8 +199,7 @@ class Trader:
         client = await self.line.require_gateway(_CANCEL_PATIENCE_S)
         order.cancels_out += 1
         try:
-            with self.line.sending():
-                return await client.cancel_orders([(order.product_id, order.order_id)])
+            return await client.cancel_orders([(order.product_id, order.order_id)])
         finally:
             order.cancels_out -= 1
 

@@ -25,7 +25,14 @@ from nadows.book import Level
 from nadows.client import Client
 from nadows.delivery import Callback
 from nadows.desk import BookChanged, OnReply
-from nadows.errors import InvalidRequest, NadowsError, OrderUnknown, TransportError, UsageError
+from nadows.errors import (
+    ConnectionLost,
+    InvalidRequest,
+    NadowsError,
+    OrderUnknown,
+    TransportError,
+    UsageError,
+)
 from nadows.messages import Fill, Reply
 from nadows.products import Product
 from nadows.signing import Appendix, OrderType
@@ -73,7 +80,7 @@ class FakeClient:
 
     def submit(self, order: Any, on_reply: OnReply) -> None:
         if not self.is_connected:
-            raise UsageError("not connected")
+            raise ConnectionLost("not connected")
         self.orders.append(order)
         self.replies.append(on_reply)
         if self.answer is not None:

@@ -12,7 +12,7 @@ from nadows.book import BookState
 from nadows.capture import Header, Reader, Recorder
 from nadows.client import Client, connect
 from nadows.desk import GATEWAY, STREAMS, BookChanged, Degraded, Disconnected, OrderSettled, Reconnected
-from nadows.errors import BookNotLive, UsageError
+from nadows.errors import BookNotLive, ConnectionLost
 from nadows.lifecycle import ClientState
 from nadows.messages import LateFill
 from nadows.replay import Replay
@@ -98,7 +98,7 @@ async def test_questions_go_over_rest_while_the_gateway_socket_stays_away() -> N
         assert ("active", client.account.subaccount) == (status, info.subaccount)
         assert client.desk.books[PRODUCT].is_live
         order = client.limit_order(PRODUCT, "0.1", "2000", order_type=OrderType.POST_ONLY)
-        with pytest.raises(UsageError, match="not connected"):
+        with pytest.raises(ConnectionLost, match="not connected"):
             await client.place_order(order)
         assert order.digest not in client.account.orders
 

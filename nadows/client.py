@@ -386,13 +386,15 @@ class Client:
     def submit(self, order: SignedOrder, on_reply: OnReply) -> None:
         """Send an order and return at once; *on_reply* is called exactly once with what became of it.
 
-        Where the venue's limits leave no room it is sent later, in its turn, unless the policy is to fail.
+        What it raises is logged and counted, and harms nobody. Where the venue's limits leave no room the
+        order is sent later, in its turn, unless the policy is to fail.
 
         Raises:
-            UsageError: If the gateway is not connected, or the order was sent before; nothing was sent.
+            ConnectionLost: If the gateway is not connected; nothing was sent.
+            UsageError: If the order was sent before; nothing was sent.
             RateLimited: If there is no room and the policy is to fail; nothing was sent.
         """
-        self._sender.place(order, on_reply)
+        self._sender.place(order, self.router.contained(on_reply))
 
     async def place_order(self, order: SignedOrder) -> Reply:
         """Send an order and wait for the venue's answer.
@@ -413,7 +415,7 @@ class Client:
         It gets what became of each order, in order, or why that is not known. Raises as `submit`, and
         `UsageError` if the orders do not make a batch.
         """
-        self._sender.place_orders(orders, on_replies, stop_on_failure)
+        self._sender.place_orders(orders, self.router.contained(on_replies), stop_on_failure)
 
     async def place_orders(
         self, orders: Sequence[SignedOrder], *, stop_on_failure: bool | None = None
@@ -457,7 +459,7 @@ class Client:
             max_orders: 1 to 50.
             max_wait_ns: 0 sends each order at once.
         """
-        return self._sender.batcher(max_orders, max_wait_ns)
+        return self._sender.batcher(max_orders, max_wait_ns, self.router.contained)
 
     async def cancel_orders(self, orders: Sequence[tuple[int, str]]) -> messages.CancelledOrders:
         """Cancel orders given as (product id, digest); all of them or, if one is not open, none.

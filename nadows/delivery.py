@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from nadows.desk import DeskEvent
 from nadows.errors import NadowsError, UsageError
@@ -20,6 +20,8 @@ from nadows.inbox import Inbox, Interest, Overflow, Tally, Wakeup
 from nadows.messages import Stream
 
 __all__ = ["DEFAULT_MAXLEN", "Batches", "Callback", "Router", "SlowConsumer", "Subscription"]
+
+_T = TypeVar("_T")
 
 Callback = Callable[[DeskEvent], None]
 Defer = Callable[[Callable[[], None]], object]
@@ -212,6 +214,19 @@ class Router:
             interest = Interest(interest)
         # A new tuple, so that a sink may add or remove sinks while it is being called.
         self._sinks = (*self._sinks, (sink, interest))
+
+    def contained(self, taker: Callable[[_T], None]) -> Callable[[_T], None]:
+        """Give a function that calls *taker*; what that raises is logged and counted, and goes no further."""
+
+        def take(answer: _T) -> None:
+            try:
+                taker(answer)
+            except Exception:  # noqa: BLE001
+                # The border to foreign code, which is called in the middle of handing out what came.
+                self.callback_errors += 1
+                _log.exception("a callback failed on %s", type(answer).__name__)
+
+        return take
 
     def remove(self, sink: Callback) -> None:
         """Stop calling *sink*; unknown ones are ignored."""

@@ -271,8 +271,10 @@ class Sender:
         self._turns.spend_query(query_weight(query))
         self._query(query, _ignore)
 
-    def batcher(self, max_orders: int, max_wait_ns: int) -> OrderBatcher:
-        """Gather orders; as `Client.batcher`."""
+    def batcher(
+        self, max_orders: int, max_wait_ns: int, contain: Callable[[OnReply], OnReply]
+    ) -> OrderBatcher:
+        """Gather orders; as `Client.batcher`. Whoever takes an answer is called through *contain*."""
 
         def place(orders: Sequence[SignedOrder], on_replies: OnReplies) -> None:
             if len(orders) > 1:
@@ -284,7 +286,7 @@ class Sender:
 
             self.place(orders[0], on_reply)
 
-        return OrderBatcher(place, max_orders=max_orders, max_wait_ns=max_wait_ns)
+        return OrderBatcher(place, contain, max_orders=max_orders, max_wait_ns=max_wait_ns)
 
     async def patiently(self, answer: asyncio.Future[_T], waiting: Waiting | None) -> _T:
         """Wait for an answer; a request that has not been sent yet is given up with its caller."""
@@ -384,6 +386,7 @@ class OrderBatcher:
     def __init__(
         self,
         place: Callable[[Sequence[SignedOrder], OnReplies], None],
+        contain: Callable[[OnReply], OnReply],
         *,
         max_orders: int,
         max_wait_ns: int,
@@ -391,6 +394,7 @@ class OrderBatcher:
         self.batches = 0
         """Requests sent."""
         self._place = place
+        self._contain = contain
         self._gathering: Gathering[tuple[SignedOrder, OnReply]] = Gathering(
             max_orders=max_orders,
             max_wait_ns=max_wait_ns,
@@ -403,8 +407,11 @@ class OrderBatcher:
         return len(self._gathering)
 
     def submit(self, order: SignedOrder, on_reply: OnReply) -> None:
-        """Take an order and return at once; *on_reply* is called exactly once with what became of it."""
-        self._send(self._gathering.add((order, on_reply), time.monotonic_ns()))
+        """Take an order and return at once; *on_reply* is called exactly once with what became of it.
+
+        What it raises is logged and counted, and harms nobody.
+        """
+        self._send(self._gathering.add((order, self._contain(on_reply)), time.monotonic_ns()))
         self._arm()
 
     async def place(self, order: SignedOrder) -> Reply:

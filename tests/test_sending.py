@@ -249,6 +249,35 @@ async def test_waiting_order_whose_line_is_gone() -> None:
         client.desk.gateway.connection_made(2)
 
 
+async def test_whoever_fails_on_an_answer_harms_nobody() -> None:
+    """What takes an answer may raise: the others of a batch get theirs, and the client goes on."""
+    async with venue() as server, connect(server.network, SIGNER) as client:
+        told: list[object] = []
+        all_told = asyncio.Event()
+
+        def take(answer: object) -> None:
+            told.append(answer)
+            if len(told) == 4:
+                all_told.set()
+
+        def fail(answer: object) -> None:
+            take(answer)
+            raise RuntimeError("not mine")
+
+        orders = resting(client, 5)
+        client.submit(orders[0], fail)
+        client.submit_orders(orders[1:3], fail)
+        async with client.batcher(max_orders=2) as batcher:
+            batcher.submit(orders[3], fail)
+            batcher.submit(orders[4], take)
+        await client.query(messages.StatusQuery())
+        async with asyncio.timeout(5):
+            await all_told.wait()
+
+        assert 3 == client.stats()["callback_errors"]
+        assert {order.digest for order in orders} == set(server.exchange.engine.orders)
+
+
 async def test_refusal_stops_the_bucket(caplog: pytest.LogCaptureFixture) -> None:
     """Somebody else spent the wallet's weight: after the first refusal everything waits, said once."""
     async with (

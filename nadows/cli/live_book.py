@@ -24,7 +24,7 @@ from nadows.cli.screens import BookView, LastTrade, beside, ladder
 from nadows.cli.symbol_cache import remember
 from nadows.cli.terminal import Screen
 from nadows.client import Client, connect
-from nadows.desk import DeskEvent
+from nadows.desk import BookPolled, DeskEvent
 from nadows.errors import UsageError
 from nadows.messages import BookDepth, Stream, Trade
 from nadows.products import Product
@@ -75,6 +75,9 @@ async def _books(options: BookOptions, given: Given, signer: Signer | None) -> N
         # Each once, in the order in which they were typed.
         products = list(dict.fromkeys(client.products.find(name) for name in options.names))
         live = [_Live(client, product, await client.book(product.product_id)) for product in products]
+        for each in live:
+            # Shown as what they are: the state and the age stand beside them.
+            each.book.serves_polled = True
         await learn_orders(client, (product.product_id for product in products))
         if options.svg is not None:
             _draw(live, options, options.svg, output)
@@ -101,7 +104,7 @@ class _Live:
 
     def saw(self, event: DeskEvent) -> None:
         """Take note of what came for the product."""
-        if isinstance(event, BookDepth):
+        if isinstance(event, BookDepth | BookPolled):
             self.changed_ns = time.monotonic_ns()
         elif isinstance(event, Trade):
             self.trades.appendleft(
@@ -136,7 +139,8 @@ class _Live:
 
     def seen(self) -> tuple[Any, ...]:
         """Return what a picture depends on, to know whether it would be another one."""
-        return self.book.updates, self.book.state, tuple(self.own), self.trades[0] if self.trades else None
+        last = self.trades[0] if self.trades else None
+        return self.book.updates, self.book.max_timestamp, self.book.state, tuple(self.own), last
 
     def view(self, depth: int, **about: Any) -> BookView:
         """Look at it as it is now."""
@@ -182,7 +186,7 @@ def _draw(live: Sequence[_Live], options: BookOptions, path: Path, output: Outpu
 
 
 def _book_json(live: _Live, depth: int) -> dict[str, Any]:
-    """Describe a book as JSON; prices and sizes are exact decimal strings, and missing unless it is LIVE."""
+    """Describe a book as JSON; prices and sizes are exact decimal strings, if it is LIVE or POLLED."""
     book = live.book
     described: dict[str, Any] = {
         "type": "book",
@@ -190,7 +194,7 @@ def _book_json(live: _Live, depth: int) -> dict[str, Any]:
         "symbol": live.product.symbol,
         "state": book.state.value,
     }
-    if not book.is_live:
+    if not book.is_readable:
         return described
     bids, asks = book.levels(depth)
     imbalance = book.imbalance(depth)

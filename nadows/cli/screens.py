@@ -48,7 +48,7 @@ class BookView:
     price_decimals: int
     size_decimals: int
     bids: Sequence[Level] = ()
-    """Best first; empty unless the book is LIVE."""
+    """Best first; empty unless the book is LIVE or POLLED."""
     asks: Sequence[Level] = ()
     timestamp: int = 0
     """Venue time up to which the book is complete (ns)."""
@@ -79,7 +79,7 @@ class BookView:
         own: Iterable[tuple[bool, int, int]] = (),
         **about: Any,
     ) -> BookView:
-        """Look at a book; one that is not LIVE shows no prices.
+        """Look at a book; one that gives no prices shows none.
 
         Args:
             book: The book.
@@ -89,7 +89,7 @@ class BookView:
             own: Own orders: whether they buy, price, and what is left of them.
             about: The other members.
         """
-        known = book.levels(_SNAPSHOT if group else depth) if book.is_live else ((), ())
+        known = book.levels(_SNAPSHOT if group else depth) if book.is_readable else ((), ())
         bids = grouped(known[0], group, is_buy=True)[:depth]
         asks = grouped(known[1], group, is_buy=False)[:depth]
         mine: dict[int, int] = {}
@@ -105,7 +105,7 @@ class BookView:
             bids=bids,
             asks=asks,
             timestamp=book.max_timestamp,
-            microprice=book.microprice if book.is_live else None,
+            microprice=book.microprice if book.is_readable else None,
             imbalance=(shown[0] - shown[1]) * ONE_X18 // sum(shown) if sum(shown) else None,
             own=mine,
             group=group,
@@ -152,9 +152,11 @@ class _Row(NamedTuple):
 
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_SHOWN: Final = (BookState.LIVE, BookState.POLLED)
 _STATE_STYLES: Final = {
     BookState.LIVE: "bold green",
     BookState.SYNCING: "bold yellow",
+    BookState.POLLED: "bold yellow",
     BookState.STALE: "bold red",
 }
 
@@ -193,7 +195,7 @@ def _joined(lines: Sequence[Text]) -> Text:
 
 def _ladder(view: BookView, width: int, height: int) -> list[Text]:
     lines = [_title(view, width)]
-    if view.state is BookState.LIVE:
+    if view.state in _SHOWN:
         lines += [_summary(view), Text()]
         # Title, summary, the line in the middle, two empty ones, and the hint.
         room = height - 6
@@ -227,7 +229,7 @@ def _title(view: BookView, width: int) -> Text:
         about.append(f"{view.updates_per_s:.1f} updates/s")
     if view.age_ns is not None:
         about.append(f"{span(view.age_ns)} old")
-    if view.state is BookState.LIVE:
+    if view.state in _SHOWN:
         about.append(f"as of {clock(view.timestamp)} UTC")
     if view.network:
         about.append(view.network)

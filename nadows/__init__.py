@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         CaptureError,
         ConnectFailed,
         InvalidRequest,
+        JournalDamaged,
+        JournalError,
         MalformedFrame,
         NadowsError,
         OrderUnknown,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
         VenueError,
     )
     from nadows.inbox import Overflow
+    from nadows.journal.file import JournalFile
+    from nadows.journal.journal import Journal, Sync
     from nadows.lifecycle import ClientState, LifeOptions, LifeState
     from nadows.messages import LateFill, Stream
     from nadows.metrics import Metrics
@@ -87,6 +91,8 @@ _HOME = {
         "CaptureError",
         "ConnectFailed",
         "InvalidRequest",
+        "JournalDamaged",
+        "JournalError",
         "MalformedFrame",
         "NadowsError",
         "OrderUnknown",
@@ -100,6 +106,8 @@ _HOME = {
         "VenueError",
     ),
     "nadows.inbox": ("Overflow",),
+    "nadows.journal.file": ("JournalFile",),
+    "nadows.journal.journal": ("Journal", "Sync"),
     "nadows.lifecycle": ("ClientState", "LifeOptions", "LifeState"),
     "nadows.messages": ("LateFill", "Stream"),
     "nadows.metrics": ("Metrics",),
@@ -137,6 +145,10 @@ __all__ = [
     "Disconnected",
     "FillsBackfilled",
     "InvalidRequest",
+    "Journal",
+    "JournalDamaged",
+    "JournalError",
+    "JournalFile",
     "LateFill",
     "Level",
     "LifeOptions",
@@ -170,6 +182,7 @@ __all__ = [
     "Subaccount",
     "Subscription",
     "Sweep",
+    "Sync",
     "Throttled",
     "Timings",
     "TrackedOrder",

@@ -234,6 +234,23 @@ class Account:
     duplicate_fills: int = 0
     """Fills received again and ignored."""
     _seen: set[tuple[int, str]] = field(default_factory=set)
+    _forgotten: int = 0
+    """Fills up to this index were all received, also those of which nothing is kept."""
+
+    # -- what an earlier life of the client knew ---------------------------------------------
+
+    def recall(self, order: TrackedOrder) -> None:
+        """Take what was known of an order; its fills are applied apart, before or after."""
+        known = self.orders.get(order.digest)
+        if known is not None:
+            order.filled_qty, order.notional, order.fees = known.filled_qty, known.notional, known.fees
+            order.updated = max(order.updated, known.updated)
+        self.orders[order.digest] = order
+
+    def forget(self, index: int) -> None:
+        """Take every fill up to *index* for received, known or not."""
+        self._forgotten = index
+        self.watermark = max(self.watermark, index)
 
     # -- what the client did -----------------------------------------------------------------
 
@@ -366,7 +383,7 @@ class Account:
 
     def has_seen(self, key: tuple[int, str]) -> bool:
         """Whether this fill, by `Fill.key`, was received."""
-        return key in self._seen
+        return key in self._seen or key[0] <= self._forgotten
 
     def position(self, product_id: int, *, isolated: bool = False) -> int:
         """Signed amount held (x18), 0 if nothing was ever heard."""
@@ -388,6 +405,8 @@ class Account:
             )
         for key, position in sorted(self.positions.items()):
             yield f"position {key} {position.amount} {position.v_quote} {position.timestamp}"
+        if self._forgotten:
+            yield f"forgotten {self._forgotten}"
         yield from (f"fill {index} {digest}" for index, digest in sorted(self._seen))
 
     # -- inside ------------------------------------------------------------------------------
@@ -403,7 +422,7 @@ class Account:
 
     def _fill(self, fill: Fill) -> bool:
         key = (fill.index, fill.order_digest)
-        if key in self._seen:
+        if self.has_seen(key):
             self.duplicate_fills += 1
             return False
         order = self._order(fill.order_digest, fill.product_id, is_buy=fill.is_bid)

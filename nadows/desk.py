@@ -20,6 +20,7 @@ from nadows.batching import outcomes
 from nadows.book import Book
 from nadows.bookkeeping import BookChanged, BookDrifted, BookGapped, Bookkeeper, BookNews, BookPolled
 from nadows.errors import MalformedFrame, OrderUnknown, TransportError, UsageError
+from nadows.journal.records import Record, recall
 from nadows.messages import BookDepth, Event, Fill, OrderUpdate, PositionChange, Query, Reply, Stream
 from nadows.pacing import WindowLimit
 from nadows.polling import Degraded, Polling
@@ -228,6 +229,18 @@ class Desk:
     def failed_snapshots(self) -> int:
         """Snapshots that could not be used: refused, lost, broken, or too old to join the updates."""
         return self.bookkeeper.failed_snapshots
+
+    # -- an earlier life ----------------------------------------------------------------------
+
+    def restore(self, records: Sequence[Record], now_ns: int) -> None:
+        """Take up what a journal kept of an earlier life of this client, before the first connection.
+
+        Orders that were not done are UNKNOWN until they are settled, by asking; fills missed since are found
+        in the archive. Raises `UsageError` if there is no account.
+        """
+        if self.account is None or self.recovery is None:
+            raise UsageError("a journal needs an account: connect with a signer")
+        self.recovery.resume(recall(records, self.account), now_ns)
 
     # -- intentions ---------------------------------------------------------------------------
 

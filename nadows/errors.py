@@ -4,7 +4,9 @@
 
     NadowsError
     ├── UsageError            the caller's mistake: wrong argument, key, file or state
-    │   └── CaptureError      a capture file that is damaged or not one of ours
+    │   ├── CaptureError      a capture file that is damaged or not one of ours
+    │   └── JournalDamaged    a journal that is damaged or not one of ours
+    ├── JournalError          a journal could not be written, so what it protects must not go on
     ├── TransportError        the connection could not be made or broke
     │   ├── ConnectFailed
     │   └── ConnectionLost
@@ -39,6 +41,8 @@ __all__ = [
     "ErrorCode",
     "ErrorKind",
     "InvalidRequest",
+    "JournalDamaged",
+    "JournalError",
     "MalformedFrame",
     "NadowsError",
     "OrderUnknown",
@@ -64,6 +68,17 @@ class UsageError(NadowsError):
 
 class CaptureError(UsageError):
     """A capture file is damaged, truncated, or not a capture; names the line where it can."""
+
+
+class JournalDamaged(UsageError):
+    """A journal is damaged before its end, or is none; names the file and the byte."""
+
+
+class JournalError(NadowsError):
+    """A journal could not be written or made durable.
+
+    It ends the client: what was not written is not delivered, and nothing is sent any more.
+    """
 
 
 class TransportError(NadowsError):

@@ -177,6 +177,42 @@ class Recovery:
         self._orders_asked: set[str] | None = None
         self._doubts: dict[str, _Doubt] = {}
 
+    # -- an earlier life of this client -------------------------------------------------------
+
+    @property
+    def floor(self) -> int | None:
+        """Index down to which the next walk goes; every fill up to it was delivered, and the archive settled.
+
+        ``None`` until the archive has answered for the first time.
+        """
+        return self._floors[0][1] if self._floors else None
+
+    @property
+    def known_until_ns(self) -> int:
+        """Every own match before this instant was found, if the archive did not trail by more than it may."""
+        return self._floors[0][0] - self._timings.settle_ns if self._floors else 0
+
+    def resume(self, floor: int | None, now_ns: int) -> None:
+        """Go on where an earlier life of this client stopped, before the first connection.
+
+        Args:
+            floor: Its `floor`.
+            now_ns: Monotonic clock.
+        """
+        if floor is not None:
+            self.verified = self._began_at = floor
+            # When it was confirmed, is not known on this clock.
+            self._floors.append((0, floor))
+            # As after a reconnect: what is new waits for what was missed.
+            self._holding = True
+        for order in self._account.open_orders():
+            # When it was sent is not known on this clock: as late as possible, so that no request that may
+            # still take effect is given up.
+            order.sent_ns = now_ns
+            order.on(OrderEvent.ANSWER_LOST)
+            order.on(OrderEvent.MISSED)
+            self.doubt(order.digest, now_ns)
+
     # -- what happens on the lines ------------------------------------------------------------
 
     def begun(self, now_ns: int) -> None:

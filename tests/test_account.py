@@ -314,3 +314,37 @@ def test_pairs_outside_the_table_change_nothing() -> None:
 
         assert (after is not status) == order.on(event)
         assert after is order.status
+
+
+def test_an_order_of_an_earlier_life_is_recalled_beside_its_fills() -> None:
+    """Its fills may have been applied before it or are applied after it; it cannot be sent again."""
+    account = Account(OWN)
+    account.apply(fill(2, remaining=8))
+    account.recall(
+        TrackedOrder(
+            DIGEST, 4, is_buy=True, price=120 * E18, qty=10 * E18, client_id=9, is_sent=True, updated=5
+        )
+    )
+    account.apply(fill(3, 8, remaining=5))
+
+    order = account.orders[DIGEST]
+    assert (5 * E18, 5 * E18, 2 * E18, 100 * E18) == (
+        order.cum_qty,
+        order.leaves_qty,
+        order.fees,
+        order.avg_px,
+    )
+    assert (120 * E18, 9, True) == (order.price, order.client_id, order.is_sent)
+    with pytest.raises(UsageError, match="sent already"):
+        account.sent(DIGEST, product_id=4, price=1, amount=1)
+
+
+def test_forgotten_fills_count_as_received() -> None:
+    """What was left out of a journal is no news when it is told again."""
+    account = Account(OWN)
+    account.forget(7)
+
+    assert (False, True) == (account.apply(fill(1, 7)), account.apply(fill(1, 8)))
+    assert (1, 8, True) == (account.duplicate_fills, account.watermark, account.has_seen((3, "0x")))
+    assert "forgotten 7" in list(account.lines())
+    assert not any(line.startswith("forgotten") for line in Account(OWN).lines())

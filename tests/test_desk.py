@@ -934,3 +934,9 @@ class TestAudits:
         assert [] == asked(desk)
         desk.tick(due + 5)
         assert ["market_liquidity"] == asked(desk)
+
+
+def test_a_journal_needs_an_account() -> None:
+    """A desk for market data has nothing to restore."""
+    with pytest.raises(UsageError, match="connect with a signer"):
+        Desk(rng=random.Random(1)).restore((), 0)

@@ -18,6 +18,8 @@ from nadows.errors import (
     ConnectionLost,
     ErrorKind,
     InvalidRequest,
+    JournalDamaged,
+    JournalError,
     MalformedFrame,
     NadowsError,
     OrderUnknown,
@@ -42,6 +44,8 @@ CLASS_OF = {
 EXAMPLES: list[NadowsError] = [
     UsageError("wrong"),
     CaptureError("line 3 is cut off"),
+    JournalDamaged("the line at byte 7 is damaged"),
+    JournalError("the disk is full"),
     ConnectFailed("refused"),
     ConnectionLost("gone"),
     MalformedFrame("not JSON", b"<html>"),

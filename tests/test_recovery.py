@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nadows.account import Account, OrderStatus
+from nadows.account import FINAL, Account, OrderStatus, TrackedOrder
 from nadows.errors import NadowsError, TransportError
 from nadows.messages import (
     Fill,
@@ -698,3 +698,116 @@ class TestCensus:
         pause_ns = 4 * TIMINGS.poll_weight_ns
         assert pause_ns > TIMINGS.poll_ns
         assert [SECOND + pause_ns] == bench.recovery._census_due
+
+
+# -- after a crash ---------------------------------------------------------------------------------
+
+
+def test_a_new_life_goes_on_where_the_last_one_stopped() -> None:
+    """It walks down to the floor that was kept; fills of the time between are late ones, once."""
+    bench = Bench()
+    bench.recovery.resume(10, 5)
+    bench.recovery.begun(5)
+    assert [] == bench.recovery.requests()
+    bench.recovery.restored(5)
+    bench.recovery.tend(5)
+    bench.request()
+    bench.page(6, match(13, digest="0xelse"), match(12))
+    assert 12 == bench.request()["matches"]["idx"]
+    bench.page(7, match(12), match(10))
+
+    assert [12, 13] == [event.index for event in bench.told if isinstance(event, LateFill)]
+    assert 13 == bench.recovery.verified
+
+
+def test_a_new_life_holds_new_fills_until_the_missed_ones_are_told() -> None:
+    """As after a reconnect."""
+    bench = Bench()
+    bench.recovery.resume(10, 5)
+    bench.recovery.restored(5)
+    bench.recovery.tend(5)
+    bench.request()
+
+    assert not bench.recovery.take(fill(12))
+    bench.page(6, match(11), match(10))
+    bench.recovery.tend(6 + TIMINGS.hold_ns)
+    assert [11, 12] == [event.index for event in bench.told if isinstance(event, Fill)]
+
+
+def test_orders_of_an_earlier_life_are_unknown_until_they_are_settled() -> None:
+    """Those in flight, open, or about to be cancelled; those that are done stay."""
+    bench = Bench()
+    statuses = list(OrderStatus)
+    for status in statuses:
+        bench.account.recall(
+            TrackedOrder(status.value, 4, is_buy=True, price=1, qty=1, status=status, sent_ns=99)
+        )
+    bench.recovery.resume(None, 5)
+
+    after = {order.digest: order.status for order in bench.account.orders.values()}
+    done = {status.value: status for status in FINAL}
+    assert {status.value: done.get(status.value, OrderStatus.UNKNOWN) for status in statuses} == after
+    assert len(statuses) - len(FINAL) == bench.recovery.in_doubt
+    assert {5} == {order.sent_ns for order in bench.account.open_orders()}
+    bench.recovery.gateway_connected(6)
+    bench.recovery.tend(6)
+    assert [OrderQuery] * bench.recovery.in_doubt == bench.kinds()
+
+
+def test_without_a_floor_the_first_walk_finds_it() -> None:
+    """A client that crashed before the archive answered begins as it did then."""
+    bench = Bench()
+    bench.recovery.resume(None, 5)
+    assert (None, 0) == (bench.recovery.floor, bench.recovery.known_until_ns)
+    bench.recovery.begun(5)
+    bench.recovery.tend(5)
+    bench.request()
+    bench.page(6 * SECOND, match(10))
+
+    assert (10, SECOND) == (bench.recovery.floor, bench.recovery.known_until_ns)
+
+
+def test_what_was_kept_says_nothing_about_this_clock() -> None:
+    """Until the archive has answered again, nothing is known to be complete."""
+    bench = Bench()
+    bench.recovery.resume(10, 50 * SECOND)
+
+    assert (10, -5 * SECOND) == (bench.recovery.floor, bench.recovery.known_until_ns)
+
+
+def test_what_a_crash_leaves_once_walked_is_gone_over_again() -> None:
+    """The floor to keep is one that two walks confirmed: what the archive files late is found by the next."""
+    bench = reconnected(now_ns=SECOND)
+    bench.request()
+    bench.page(SECOND, match(9), match(5))
+    assert (9, 5) == (bench.recovery.verified, bench.recovery.floor)
+
+    again = Bench()
+    again.account.apply(fill(9))
+    again.recovery.resume(bench.recovery.floor, SECOND)
+    again.recovery.restored(SECOND)
+    for now_ns, floor in ((SECOND, 5), (SECOND + TIMINGS.settle_ns, 5), (SECOND + TIMINGS.reconcile_ns, 9)):
+        again.recovery._passes_due = [now_ns]
+        again.recovery.tend(now_ns)
+        again.request()
+        assert floor == again.recovery.floor
+        again.page(now_ns, match(9), match(7))
+        if floor < 9:
+            again.request()
+            again.page(now_ns, match(7), match(5))
+        assert [] == again.recovery.requests()
+
+    assert [7] == [event.index for event in again.told if isinstance(event, LateFill)]
+
+
+def test_a_copy_that_trails_moves_no_floor_of_an_earlier_life() -> None:
+    """It is no second look at what the first walk after the crash confirmed."""
+    bench = Bench()
+    bench.recovery.resume(5, SECOND)
+    bench.recovery.restored(SECOND)
+    for now_ns, newest in ((SECOND, 9), (2 * TIMINGS.reconcile_ns, 6), (3 * TIMINGS.reconcile_ns, 9)):
+        bench.recovery._passes_due = [now_ns]
+        bench.recovery.tend(now_ns)
+        bench.request()
+        assert 5 == bench.recovery.floor
+        bench.page(now_ns, match(newest), match(5))

@@ -9,9 +9,10 @@ Source: protocol.md 2.5 (the venue's Streams page and live captures; conflicts a
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from nadows.messages.wire import UNSET, IntOrText, Preserved, ProductId, RequestId, UnsetType, WireStruct
 from nadows.units import NO_ASK, X18, Millis, Nanos, StrInt
@@ -26,6 +27,7 @@ __all__ = [
     "Fill",
     "FundingPayment",
     "FundingRate",
+    "JournaledFill",
     "LateFill",
     "LatestCandlestick",
     "Levels",
@@ -35,6 +37,7 @@ __all__ = [
     "TopPrices",
     "Trade",
     "UnknownEvent",
+    "as_kind",
     "check_levels",
 ]
 
@@ -113,7 +116,7 @@ class Fill(WireStruct, frozen=True, tag_field="type", tag="fill"):
 
     @property
     def source(self) -> str:
-        """How it was learnt of: ``stream``, or ``backfill`` for a `LateFill`."""
+        """How it was learnt of: ``stream``, ``backfill`` (`LateFill`) or ``journal`` (`JournaledFill`)."""
         return "stream"
 
     @property
@@ -137,6 +140,23 @@ class LateFill(Fill, frozen=True, tag_field="type", tag="fill"):
     def source(self) -> str:
         """Always ``backfill``."""
         return "backfill"
+
+
+class JournaledFill(Fill, frozen=True, tag_field="type", tag="fill"):
+    """A fill out of the journal, which may have been delivered before: its `key` tells."""
+
+    @property
+    def source(self) -> str:
+        """Always ``journal``."""
+        return "journal"
+
+
+_F = TypeVar("_F", bound=Fill)
+
+
+def as_kind(kind: type[_F], fill: Fill) -> _F:
+    """Tell a fill again as another kind of fill."""
+    return kind(**structs.asdict(fill))
 
 
 class PositionChange(WireStruct, frozen=True, tag_field="type", tag="position_change"):

@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 from nadows import messages
@@ -32,8 +33,11 @@ from nadows.desk import (
     checked,
 )
 from nadows.driver import Driver
-from nadows.errors import NadowsError, TransportError, UsageError
+from nadows.errors import JournalError, NadowsError, TransportError, UsageError
 from nadows.inbox import Interest, Overflow
+from nadows.journal.file import JournalFile
+from nadows.journal.journal import Journal
+from nadows.journal.records import Header
 from nadows.lifecycle import ClientState, LifeOptions, LifeState, client_state
 from nadows.lines import Tap
 from nadows.messages import Query, Reply, Stream
@@ -87,6 +91,7 @@ async def connect(
     metrics: Metrics | None = None,
     life: LifeOptions | None = None,
     timings: Timings | None = None,
+    journal: JournalFile | str | Path | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to a venue; the client lives as long as the ``async with`` block.
 
@@ -109,10 +114,14 @@ async def connect(
         metrics: Measures this client, and no other.
         life: How lines are connected, probed and given up.
         timings: How long to wait for what; a capture needs them in its `Header`.
+        journal: Where to keep what must survive a crash of this program; see docs/api.md. What an earlier
+            client left there is taken up.
 
     Raises:
         ConnectFailed: If the first connection cannot be made; later ones are tried again for ever.
         UsageError: If the venue is on another chain than *network* says, so that no signature would fit.
+            If the journal is another subaccount's, in use, or damaged (`JournalDamaged`).
+        JournalError: If the journal cannot be written, now or later.
         Unauthorized: If the venue refuses the signer.
         VenueError: If it refuses otherwise.
     """
@@ -134,15 +143,19 @@ async def connect(
     )
     client = Client(driver)
     failure: BaseException | None = None
-    async with asyncio.TaskGroup() as tasks:
-        try:
-            await client._start(tasks, private=private)
-            yield client
-        except BaseException as error:  # noqa: BLE001
-            # Kept out of the group, which would wrap it, and raised below as the caller's own.
-            failure = error
-        finally:
-            await client._stop()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            try:
+                await client._start(tasks, private=private, journal=journal)
+                yield client
+            except BaseException as error:  # noqa: BLE001
+                # Kept out of the group, which would wrap it, and raised below as the caller's own.
+                failure = error
+            finally:
+                await client._stop()
+    except* JournalError as broken:
+        # The caller was cancelled because of it: this is what it is to hear of.
+        failure = broken.exceptions[0]
     if failure is not None:
         raise failure
 
@@ -163,6 +176,7 @@ class Client:
         self._driver = driver
         self._sender = driver.sender
         self._subscriptions: list[Subscription] = []
+        self._journal: Journal | None = None
 
     # -- state --------------------------------------------------------------------------------
 
@@ -172,6 +186,13 @@ class Client:
         if self.desk.account is None:
             raise UsageError("there is no account: connect with a signer")
         return self.desk.account
+
+    @property
+    def journal(self) -> Journal:
+        """What survives a crash. Raises `UsageError` if the client was given no journal."""
+        if self._journal is None:
+            raise UsageError("there is no journal: connect with journal=PATH")
+        return self._journal
 
     @property
     def lines(self) -> dict[str, LifeState]:
@@ -294,6 +315,23 @@ class Client:
         """
         self._listen(callback, streams, self._interest(streams, types, products, subaccounts))
         return lambda: self.router.remove(callback)
+
+    def redeliver(self) -> int:
+        """Deliver every fill in the journal that is not confirmed, once more, as `JournaledFill`.
+
+        Call it when the listeners are there, before the first ``await`` after connecting: what came while
+        nobody listened, and what an earlier life of the client may not have dealt with, comes before what is
+        new then. See `Journal.confirm`.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            UsageError: If the client was given no journal.
+        """
+        if self._driver.scribe is None:
+            raise UsageError("there is no journal to deliver from: connect with journal=PATH")
+        return self._driver.scribe.redeliver()
 
     async def book(self, product: str | int) -> Book:
         """Subscribe to the depth of a product and wait until its book is LIVE.
@@ -541,7 +579,13 @@ class Client:
 
     # -- inside: start and stop ---------------------------------------------------------------
 
-    async def _start(self, tasks: asyncio.TaskGroup, *, private: bool) -> None:
+    async def _start(
+        self, tasks: asyncio.TaskGroup, *, private: bool, journal: JournalFile | str | Path | None
+    ) -> None:
+        if journal is not None:
+            file = journal if isinstance(journal, JournalFile) else JournalFile(path=Path(journal))
+            self._journal = self._open_journal(file, private)
+            self._driver.restore(self._journal)
         if private and self.subaccount is not None:
             own = self.subaccount.hex
             self._driver.subscribe([Stream.order_update(own), Stream.fill(own), Stream.position_change(own)])
@@ -552,8 +596,22 @@ class Client:
             symbols: messages.Symbols = await self.query(messages.SymbolsQuery())
             self.products = Products.from_symbols(symbols.symbols.values())
             await self._await_restored(watch)
+            if self._journal is not None:
+                await self._driver.await_watermark()
         finally:
             watch.close()
+
+    def _open_journal(self, file: JournalFile, private: bool) -> Journal:
+        if self.subaccount is None or not private:
+            raise UsageError("a journal keeps own fills: connect with a signer and private=True")
+        network = self.network
+        header = Header(
+            network=network.name,
+            chain_id=network.chain_id,
+            endpoint=network.endpoint.lower(),
+            subaccount=self.subaccount.hex,
+        )
+        return file.open(header)
 
     async def _check_chain(self) -> None:
         contracts: messages.Contracts = await self.query(messages.ContractsQuery())
@@ -577,6 +635,12 @@ class Client:
         await self._next(watch, settled)
 
     async def _stop(self) -> None:
+        try:
+            self._driver.close_journal()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
         self.router.flush()
         self._driver.turns.close()
         for subscription in tuple(self._subscriptions):

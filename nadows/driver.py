@@ -13,15 +13,17 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from nadows.clock import VenueClock
 from nadows.copies import Copies, copy_names, life_of_copies
 from nadows.delivery import Router
 from nadows.desk import ARCHIVE, GATEWAY, REST, STREAMS, Desk, DeskEvent
-from nadows.errors import ConnectionLost
+from nadows.errors import ConnectionLost, TransportError
 from nadows.inbox import Interest
+from nadows.journal.journal import Journal
+from nadows.journal.scribe import Scribe
 from nadows.lifecycle import Lifeline, LifeOptions
 from nadows.lines import DeskFeed, Line, Lines, Tap
 from nadows.messages import Stream
@@ -115,6 +117,9 @@ class Driver:
         # Chosen once, so that a client without metrics pays nothing for them.
         self._take_stream_frame = metrics.taking(self.desk) if metrics else self.desk.stream_frame
         self._hand_over = metrics.delivering(self.router.deliver) if metrics else self.router.deliver
+        self.scribe: Scribe | None = None
+        """Writes the journal, if there is one."""
+        self._connect_timeout_ns = connect_timeout_ns
         self.lines = Lines(
             self._settle,
             self._greet,
@@ -125,16 +130,16 @@ class Driver:
         # A generator of its own: how often a line must be tried again must not change what the desk
         # draws, else a replay, which has no lines, could not repeat the desk's decisions.
         rng = random.Random(seed)
-        streams = self._streams_feed()
-        self.copies = self._copied(streams, copies) if copies != 1 else None
-        feeds = self.copies.feeds if self.copies is not None else (streams,)
+        self._streams_feed, self._gateway_feed = self._feeds()
+        self.copies = self._copied(self._streams_feed, copies) if copies != 1 else None
+        feeds = self.copies.feeds if self.copies is not None else (self._streams_feed,)
         shared = life_of_copies(life or LifeOptions(), len(feeds)) if signer is not None else life
         self.streams = [
             Line(name, network.subscribe, feed, Lifeline(rng, shared), keyed=signer is not None)
             for name, feed in zip(copy_names(len(feeds)), feeds, strict=True)
         ]
         gateway = network.ws if serial else network.ws_v2
-        self.gateway = Line(GATEWAY, gateway, self._gateway_feed(), Lifeline(rng, life))
+        self.gateway = Line(GATEWAY, gateway, self._gateway_feed, Lifeline(rng, life))
         for line in (*self.streams, self.gateway):
             self.lines.add(line)
         self._rest: Rest | None = None
@@ -171,6 +176,55 @@ class Driver:
         await self.lines.stop()
         if self._rest is not None:
             await self._rest.close()
+
+    # -- the journal --------------------------------------------------------------------------
+
+    def restore(self, journal: Journal) -> None:
+        """Take up what an earlier client left in a journal, and write it from here on; before `start`."""
+        desk, now_ns = self.desk, time.monotonic_ns()
+        assert desk.account is not None
+        assert desk.recovery is not None
+        if journal.torn_bytes:
+            _log.warning(
+                "journal %s: %d bytes of a line that a crash had cut short were removed",
+                journal.name,
+                journal.torn_bytes,
+            )
+        self._note("restore", journal.past, now_ns)
+        desk.restore(journal.past, now_ns)
+        self.scribe = Scribe(journal, desk.account, desk.recovery, self._hand_over, self._soon, now_ns)
+        # Nothing is told and no order leaves past it, whichever line it comes by.
+        self._hand_over = self.scribe.deliver
+        self._streams_feed.hand_over = self._gateway_feed.hand_over = self.scribe.deliver
+        self._gateway_feed.outgoing = self._written_frames
+
+    async def await_watermark(self) -> None:
+        """Wait until it is known from where on nothing may be missed: at first, the archive must say it.
+
+        Raises:
+            TransportError: If it does not, within the time for a connection.
+        """
+        recovery, scribe = self.desk.recovery, self.scribe
+        assert recovery is not None
+        assert scribe is not None
+        try:
+            async with asyncio.timeout(self._connect_timeout_ns / 10**9):
+                while recovery.floor is None:  # noqa: ASYNC110 - the desk has no event for it
+                    await asyncio.sleep(_TICK_S)
+        except TimeoutError:
+            raise TransportError(
+                f"{self.network.archive} did not say where the archive stands, with which a new journal "
+                "begins; try again"
+            ) from None
+        # Before the first order may be placed.
+        scribe.tend(time.monotonic_ns())
+
+    def close_journal(self) -> None:
+        """Write and hand over what is left, and let go of the journal, if there is one."""
+        if self.scribe is not None:
+            self.scribe.close(time.monotonic_ns())
+
+    # -- what is asked for --------------------------------------------------------------------
 
     def subscribe(self, streams: Sequence[Stream]) -> None:
         """Ask for streams, now and on every later connection."""
@@ -240,9 +294,9 @@ class Driver:
 
     # -- inside: lines ------------------------------------------------------------------------
 
-    def _streams_feed(self) -> DeskFeed:
+    def _feeds(self) -> tuple[DeskFeed, DeskFeed]:
         desk = self.desk
-        return DeskFeed(
+        streams = DeskFeed(
             name=STREAMS,
             tap=self._tap,
             hand_over=self._hand_over,
@@ -253,10 +307,7 @@ class Driver:
             outgoing=desk.streams.frames_to_send,
             stands=lambda: desk.streams.state,
         )
-
-    def _gateway_feed(self) -> DeskFeed:
-        desk = self.desk
-        return DeskFeed(
+        gateway = DeskFeed(
             name=GATEWAY,
             tap=self._tap,
             hand_over=self._hand_over,
@@ -267,6 +318,7 @@ class Driver:
             outgoing=desk.gateway.frames_to_send,
             stands=lambda: LineState.LIVE if desk.gateway.is_up else LineState.DOWN,
         )
+        return streams, gateway
 
     def _copied(self, streams: DeskFeed, copies: int) -> Copies:
         return Copies(
@@ -289,6 +341,20 @@ class Driver:
         # The authentication that follows carries an instant by the venue's clock.
         if line.keyed and self.clock.ask(time.monotonic_ns()):
             await read_clock(socket, self.clock)
+
+    def _written_frames(self) -> list[bytes]:
+        """Take what is to be sent to the gateway, once the orders in it are in the journal."""
+        assert self.scribe is not None
+        self.scribe.before_sending()
+        return self.desk.gateway.frames_to_send()
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        """Do something when the wake-up is over, in a task, so that its failure ends the client."""
+
+        async def do() -> None:
+            work()
+
+        self._spawn(do(), "journal")
 
     def _write_streams(self) -> None:
         if self.copies is not None:
@@ -330,6 +396,8 @@ class Driver:
                 if self._tap is not None:
                     self._tap.tick(now_ns)
                 self._deliver(self.desk.tick(now_ns))
+            if self.scribe is not None:
+                self.scribe.tend(now_ns)
 
     def _tick_copies(self, copies: Copies, now_ns: int) -> None:
         due = copies.next_deadline()

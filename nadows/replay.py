@@ -27,6 +27,7 @@ from nadows.capture import (
     QueryAsked,
     Reader,
     Record,
+    Restored,
     StreamPing,
     SubscribeAsked,
     Tick,
@@ -34,6 +35,7 @@ from nadows.capture import (
 )
 from nadows.desk import ARCHIVE, REST, STREAMS, Desk, DeskEvent
 from nadows.errors import CaptureError, ConnectionLost, NadowsError, UsageError
+from nadows.journal.records import Record as JournalRecord
 from nadows.messages import Reply, Stream
 from nadows.products import Product, Products
 from nadows.signing import (
@@ -95,6 +97,7 @@ class Replay:
             Disconnect: self._disconnect,
             SubscribeAsked: self._subscribe,
             UnsubscribeAsked: self._unsubscribe,
+            Restored: self._restore,
             StreamPing: self._ping,
             QueryAsked: self._query,
             Place: self._place,
@@ -177,6 +180,11 @@ class Replay:
 
     def _unsubscribe(self, record: UnsubscribeAsked) -> Sequence[DeskEvent]:
         self.desk.unsubscribe(record.stream, record.m)
+        return ()
+
+    def _restore(self, record: Restored) -> Sequence[DeskEvent]:
+        past = [messages.decode(bytes(each), JournalRecord) for each in record.records]
+        self.desk.restore(past, record.m)
         return ()
 
     def _ping(self, record: StreamPing) -> Sequence[DeskEvent]:

@@ -28,6 +28,7 @@ from nadows.capture import (
     Reader,
     Record,
     Recorder,
+    Restored,
     StreamPing,
     SubscribeAsked,
     Tick,
@@ -35,6 +36,7 @@ from nadows.capture import (
     redact,
 )
 from nadows.errors import CaptureError, NadowsError, UsageError
+from nadows.journal.records import Confirmed
 from nadows.messages import Stream, SymbolsQuery
 from nadows.network import TESTNET
 from nadows.signing import (
@@ -90,18 +92,19 @@ def test_everything_a_client_takes_in_is_recorded_in_order(tmp_path: Path) -> No
         lambda r: r.asked("unsubscribe", Stream.trade(4), 10),
         lambda r: r.asked("place_orders", batch, 11),
         lambda r: r.lost("gateway", "the venue went away", 12),
+        lambda r: r.asked("restore", (Confirmed(n=5),), 13),
     )
 
     records = read(path)
     kinds = [
         *(SubscribeAsked, Connect, Frame, QueryAsked, StreamPing, Place, CancelAndPlace),
-        *(Execute, Tick, UnsubscribeAsked, PlaceOrders, Disconnect, End),
+        *(Execute, Tick, UnsubscribeAsked, PlaceOrders, Disconnect, Restored, End),
     ]
     assert kinds == [type(each) for each in records]
-    assert list(range(1, 14)) == [each.n for each in records]
-    assert [*range(1, 13), 12] == [each.m for each in records]
+    assert list(range(1, 15)) == [each.n for each in records]
+    assert [*range(1, 14), 13] == [each.m for each in records]
     assert {1_000} == {each.w for each in records}
-    assert End(n=13, w=1_000, m=12, frames=1, state_hash="feed") == records[-1]
+    assert End(n=14, w=1_000, m=13, frames=1, state_hash="feed") == records[-1]
     assert records[0] == SubscribeAsked(n=1, w=1_000, m=1, stream=Stream.trade(4))
     assert records[5].order.price_x18 == str(3000 * 10**18)  # type: ignore[union-attr]
 

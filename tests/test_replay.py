@@ -79,7 +79,7 @@ async def trade(client: Client, venue: VenueServer) -> None:
 async def test_a_replay_ends_in_the_state_of_the_live_client(
     tmp_path: Path, serial: bool, copies: int
 ) -> None:
-    """Books, orders, fills and positions are the same after a replay, twice, whatever happened live."""
+    """Books, orders, fills and positions are the same after a replay, twice, whatever has happened."""
     path = tmp_path / "live.jsonl.gz"
     options = VenueOptions(exchange=ExchangeOptions(flow=FlowPreset.BUSY, limits=False))
     async with asyncio.timeout(60), serve(options) as venue:
@@ -93,10 +93,15 @@ async def test_a_replay_ends_in_the_state_of_the_live_client(
             subaccount=OWN.hex,
             authenticated=True,
         )
+        journal = tmp_path / "journal"
+        async with connect(venue.network, SIGNER, journal=journal) as client:
+            await client.place_order(client.limit_order("ETH", "0.1", "4000", order_type=OrderType.IOC))
+            await client.place_order(client.limit_order("ETH", "0.1", "2000"))
         recorder = Recorder(path, header)
         async with connect(
-            venue.network, SIGNER, serial=serial, copies=copies, seed=11, tap=recorder
+            venue.network, SIGNER, serial=serial, copies=copies, seed=11, tap=recorder, journal=journal
         ) as client:
+            assert 2 == len(client.account.orders)
             await trade(client, venue)
             live = client.desk.state_hash()
             live_books = {number: book.digest() for number, book in client.desk.books.items()}

@@ -103,6 +103,13 @@ class UnsubscribeAsked(_Record, frozen=True, kw_only=True, tag="unsubscribe", gc
     stream: Stream
 
 
+class Restored(_Record, frozen=True, kw_only=True, tag="restore", gc=False):
+    """The client took up what a journal held."""
+
+    records: tuple[msgspec.Raw, ...]
+    """As in the journal's lines."""
+
+
 class StreamPing(_Record, frozen=True, kw_only=True, tag="ping", gc=False):
     """The user sent an application ping."""
 
@@ -169,6 +176,7 @@ Record = (
     | Tick
     | SubscribeAsked
     | UnsubscribeAsked
+    | Restored
     | StreamPing
     | QueryAsked
     | Place

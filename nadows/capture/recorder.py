@@ -23,6 +23,7 @@ from nadows.capture.lines import (
     PlaceOrders,
     QueryAsked,
     Record,
+    Restored,
     StreamPing,
     SubscribeAsked,
     Tick,
@@ -106,6 +107,9 @@ class Recorder:
                 self._put(SubscribeAsked, now_ns, stream=argument)
             case "unsubscribe", Stream():
                 self._put(UnsubscribeAsked, now_ns, stream=argument)
+            case "restore", records:
+                raw = tuple(msgspec.Raw(encode(each)) for each in records)
+                self._put(Restored, now_ns, records=raw)
             case "ping", _:
                 self._put(StreamPing, now_ns)
             case "query", query:

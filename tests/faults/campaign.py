@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.faults.crash import SHARE, CrashingClient
 from tests.faults.menu import DISORDER, FAULTS
 from tests.faults.wire import SECOND
 from tests.faults.world import END_NS, LIVE_WITHIN_NS, START, WORK_NS, Result, World
@@ -30,15 +31,25 @@ def run(seed: int) -> Result:
     rng = random.Random(f"faults {seed}")
     names = rng.sample(list(FAULTS), rng.randint(4, 6))
     world.schedule_work()
+    # Drawn apart, so that the other seeds do not change with it.
+    crash_rng = random.Random(f"crashes {seed}")
+    crashing = CrashingClient(world, crash_rng) if crash_rng.random() < SHARE else None
+    run_until = world.wires.run if crashing is None else crashing.run
+    if crashing is not None:
+        crashing.schedule()
     healed = START + WORK_NS
     for name in names:
         begin = START + SECOND // 2 + rng.randrange(WORK_NS)
         healed = max(healed, FAULTS[name](world, rng, begin))
-    world.wires.run(healed + LIVE_WITHIN_NS)
+    if crashing is not None:
+        healed = max(healed, crashing.ends_ns)
+    run_until(healed + LIVE_WITHIN_NS)
     world.check_live()
     world.still()
-    world.wires.run(healed + END_NS)
+    run_until(healed + END_NS)
     world.check_end(in_order=not DISORDER.intersection(names))
+    if crashing is not None:
+        world.problems += crashing.check()
     return world.result(tuple(names))
 
 

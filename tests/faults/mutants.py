@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,13 +23,15 @@ from msgspec import structs
 from nadows.account import Account, OrderEvent
 from nadows.book import TRANSITIONS, Book, BookState
 from nadows.desk import Desk, DeskEvent, OnReply
+from nadows.journal.records import Watermark
+from nadows.journal.scribe import Scribe
 from nadows.messages import Fill, LateFill, OrderUpdate
 from nadows.messages.archive import Matches
 from nadows.polling import Polling
 from nadows.recovery import Recovery, _late_fill
 from nadows.session import Lost, Overdue, StreamSession
 from nadows.signing import SignedOrder
-from nadows.units import Nanos
+from nadows.units import Nanos, StrInt
 from tests.faults import world
 from tests.faults.campaign import run
 from tests.faults.wire import SECOND
@@ -448,6 +450,56 @@ def polled_book_called_live() -> AbstractContextManager[Any]:
     return patch.dict(TRANSITIONS, live)
 
 
+# -- the journal ---------------------------------------------------------------------------------
+
+
+def journaled_watermark_first() -> AbstractContextManager[Any]:
+    """The watermark is marked before the fills that it covers are written."""
+    deliver = Scribe.deliver
+
+    def hasty(self: Scribe, events: Sequence[DeskEvent]) -> None:
+        floor = self._recovery.verified
+        if floor is not None:
+            self._journal.write([Watermark(index=StrInt(floor))], urgent=True)
+        deliver(self, events)
+
+    return patch.object(Scribe, "deliver", hasty)
+
+
+def delivered_before_written() -> AbstractContextManager[Any]:
+    """Fills are handed over first and written then."""
+
+    def hasty(self: Scribe, events: Sequence[DeskEvent]) -> None:
+        fills = [event for event in events if isinstance(event, Fill)]
+        self._journal._unconfirmed.update({fill.key: self._journal._n + n for n, fill in enumerate(fills, 1)})
+        self._hand_over(events)
+        self._fills += fills
+        self._write()
+
+    return patch.object(Scribe, "deliver", hasty)
+
+
+def sent_before_written() -> AbstractContextManager[Any]:
+    """Orders leave first and are written a moment later."""
+    return patch.object(Scribe, "before_sending", lambda self: None)
+
+
+def journaled_fills_kept_quiet() -> AbstractContextManager[Any]:
+    """What was written and perhaps not delivered is not told after a restart."""
+    return patch.object(Scribe, "redeliver", lambda self: 0)
+
+
+def orders_in_flight_forgotten() -> AbstractContextManager[Any]:
+    """Orders that were open or in flight at a crash are believed to stand as they stood."""
+
+    def resume(self: Recovery, floor: int | None, now_ns: int) -> None:
+        if floor is not None:
+            self.verified = self._began_at = floor
+            self._floors.append((0, floor))
+
+    return patch.object(Recovery, "resume", resume)
+
+
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -488,6 +540,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
         nobody_polls,
         polling_never_stops,
         polled_book_called_live,
+        journaled_watermark_first,
+        delivered_before_written,
+        sent_before_written,
+        journaled_fills_kept_quiet,
+        orders_in_flight_forgotten,
     )
 }
 

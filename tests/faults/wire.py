@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
@@ -95,7 +95,6 @@ class Wires:
         copies: int = 1,
         authenticate: Authenticator | None = None,
     ) -> None:
-        self.desk = desk
         self.exchange = exchange
         self.rng = rng
         self.now_ns = now_ns
@@ -109,33 +108,18 @@ class Wires:
         self.violations: list[str] = []
         self.snapshots: list[int] = []
         """When a snapshot was asked for."""
+        self.deliver: Callable[[Sequence[DeskEvent]], None] = self.events.extend
+        """Takes what the desk tells."""
+        self.before_sending: Callable[[], None] = _nothing
+        """Called before anything leaves for the gateway."""
         self.archive: Ask = self.ask_archive
         self.rest: Ask = self.ask_rest
-        self.lives = {
-            STREAMS: Lifeline(random.Random(rng.random()), life),
-            GATEWAY: Lifeline(random.Random(rng.random()), life),
-        }
         self.look: Callable[[], None] = lambda: None
         """Called every `LOOK_NS`, last of what happens at an instant; changes nothing."""
         self._look_ns = now_ns + LOOK_NS
-        self.feeds: dict[str, Feed] = {STREAMS: self._streams_feed(), GATEWAY: self._gateway_feed()}
-        self.copies: Copies | None = None
         self._stream_lines = copy_names(copies)
-        if copies > 1:
-            self.copies = Copies(
-                self.feeds[STREAMS],
-                copies,
-                authenticate,
-                self.events.append,
-                ack_timeout_ns=desk.timings.ack_ns // 2,
-            )
-            self.feeds |= dict(zip(self._stream_lines, self.copies.feeds, strict=True))
-            shared = life_of_copies(life, copies)
-            # Draws of its own, so that runs without copies are what they were.
-            self.fate = random.Random(rng.random())
-            self.lives |= {
-                name: Lifeline(random.Random(self.fate.random()), shared) for name in self._stream_lines
-            }
+        self._authenticate = authenticate
+        self._begin(desk, life)
         self.attempts: dict[str, list[int]] = {name: [] for name in self.lives}
         """When a connection was tried, by line."""
         self.current: dict[str, _Connection | None] = dict.fromkeys(self.lives)
@@ -146,6 +130,32 @@ class Wires:
         self._by_number: dict[int, _Connection] = {}
         for line in self.lives.values():
             line.start(now_ns)
+
+    def _begin(self, desk: Desk, life: LifeOptions) -> None:
+        """Give a desk lines, none of which is connected."""
+        self.desk = desk
+        self.lives = {
+            STREAMS: Lifeline(random.Random(self.rng.random()), life),
+            GATEWAY: Lifeline(random.Random(self.rng.random()), life),
+        }
+        self.feeds: dict[str, Feed] = {STREAMS: self._streams_feed(), GATEWAY: self._gateway_feed()}
+        self.copies: Copies | None = None
+        copies = len(self._stream_lines)
+        if copies > 1:
+            self.copies = Copies(
+                self.feeds[STREAMS],
+                copies,
+                self._authenticate,
+                lambda event: self.deliver([event]),
+                ack_timeout_ns=desk.timings.ack_ns // 2,
+            )
+            self.feeds |= dict(zip(self._stream_lines, self.copies.feeds, strict=True))
+            shared = life_of_copies(life, copies)
+            # Draws of its own, so that runs without copies are what they were.
+            self.fate = random.Random(self.rng.random())
+            self.lives |= {
+                name: Lifeline(random.Random(self.fate.random()), shared) for name in self._stream_lines
+            }
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -193,11 +203,15 @@ class Wires:
             self.copies.tick(self.now_ns)
         deadline = self.desk.next_deadline()
         if deadline is not None and deadline <= self.now_ns:
-            self.events += self.desk.tick(self.now_ns)
+            self.deliver(self.desk.tick(self.now_ns))
 
     def delay(self) -> int:
         """Draw how long a message travels."""
         return self.rng.randrange(200_000, 8 * MS)
+
+    def _hand_over(self, events: Sequence[DeskEvent]) -> None:
+        # Who takes them changes with each life of the client.
+        self.deliver(events)
 
     # -- what happens to connections ----------------------------------------------------------
 
@@ -223,7 +237,7 @@ class Wires:
         return DeskFeed(
             name=STREAMS,
             tap=None,
-            hand_over=self.events.extend,
+            hand_over=self._hand_over,
             on_connected=desk.streams_connected,
             on_frame=desk.stream_frame,
             on_lost=desk.streams_lost,
@@ -237,7 +251,7 @@ class Wires:
         return DeskFeed(
             name=GATEWAY,
             tap=None,
-            hand_over=self.events.extend,
+            hand_over=self._hand_over,
             on_connected=desk.gateway_connected,
             on_frame=desk.gateway_frame,
             on_lost=desk.gateway_lost,
@@ -266,38 +280,49 @@ class Wires:
 
     def _connect(self, line: str) -> None:
         self.attempts[line].append(self.now_ns)
-        kind = _kind(line)
+        life, kind = self.lives[line], _kind(line)
         if self.now_ns < self.hanging_until[kind]:
-            self.at(self.now_ns + CONNECT_TIMEOUT_NS, lambda: self.lives[line].failed(self.now_ns))
+            self.at(self.now_ns + CONNECT_TIMEOUT_NS, lambda: life.failed(self.now_ns))
         elif self.now_ns < self.refused_until[kind]:
-            self.at(
-                self.now_ns + self.delay(), lambda: self.lives[line].failed(self.now_ns, self.retry_after_ns)
-            )
+            self.at(self.now_ns + self.delay(), lambda: life.failed(self.now_ns, self.retry_after_ns))
         else:
-            self.at(self.now_ns + self.delay(), lambda: self._opened(line))
+            self.at(self.now_ns + self.delay(), lambda: self._opened(line, life))
 
-    def _opened(self, line: str) -> None:
+    def _opened(self, line: str, life: Lifeline) -> None:
+        if self.lives[line] is not life:
+            # Whoever connected has crashed meanwhile.
+            return
         connection = _Connection(next(self._numbers), line)
         self._by_number[connection.number] = connection
         self.current[line] = connection
         kind = ConnectionKind.GATEWAY_V2 if line == GATEWAY else ConnectionKind.SUBSCRIBE
         self.exchange.connection_made(connection.number, kind, self.now_ns)
-        self.lives[line].opened(self.now_ns, keyed=line != GATEWAY and self.is_keyed)
-        for other, life in self.lives.items():
+        life.opened(self.now_ns, keyed=line != GATEWAY and self.is_keyed)
+        for other, its_life in self.lives.items():
             if _kind(other) != _kind(line):
-                life.encourage(self.now_ns)
+                its_life.encourage(self.now_ns)
         self.feeds[line].connected(self.now_ns)
 
     def _give_up(self, line: str, reason: str) -> None:
         connection = self.current[line]
-        if connection is None:
-            return
-        if self.now_ns < connection.stalled_until:
-            # The venue does not hear of it until it wonders itself.
-            self.at(self.now_ns + GHOST_NS, lambda: self._venue_loses(connection))
-        else:
-            self.at(self.now_ns + self.delay(), lambda: self._venue_loses(connection))
-        self._desk_loses(connection, reason, clean=False)
+        if connection is not None:
+            self._abandon(connection)
+            self._desk_loses(connection, reason, clean=False)
+
+    def _abandon(self, connection: _Connection) -> None:
+        """Let the venue find out that nobody is there any more."""
+        # One that stands still hears nothing, until it wonders itself.
+        wait_ns = GHOST_NS if self.now_ns < connection.stalled_until else self.delay()
+        self.at(self.now_ns + wait_ns, lambda: self._venue_loses(connection))
+
+    def restart(self, desk: Desk, life: LifeOptions) -> None:
+        """Put another client in the place of one that is gone, with all its connections."""
+        for line, connection in self.current.items():
+            if connection is not None:
+                connection.is_open = False
+                self._abandon(connection)
+            self.current[line] = None
+        self._begin(desk, life)
 
     def _desk_loses(self, connection: _Connection, reason: str, *, clean: bool) -> None:
         connection.is_open = False
@@ -325,6 +350,7 @@ class Wires:
     def _pump(self) -> bool:
         self._pump_venue()
         moved = False
+        self.before_sending()
         if self.copies is not None:
             self.copies.write(self.now_ns)
         for line, feed in self.feeds.items():
@@ -416,6 +442,8 @@ class Wires:
         answered: Callable[[bytes, int], list[DeskEvent]],
         lost: Callable[[str, int], list[DeskEvent]],
     ) -> None:
+        desk = self.desk
+
         def arrive() -> None:
             answer = ask(body)
             if answer is None:
@@ -427,16 +455,23 @@ class Wires:
             self.at(self.now_ns + self.delay() + self.http_delay_ns, lambda: take(text))
 
         def take(text: bytes) -> None:
-            self.events += answered(text, self.now_ns)
+            # Whoever asked may have crashed meanwhile.
+            if self.desk is desk:
+                self.deliver(answered(text, self.now_ns))
 
         def give_up() -> None:
-            self.events += lost("no answer in time", self.now_ns)
+            if self.desk is desk:
+                self.deliver(lost("no answer in time", self.now_ns))
 
         self.at(self.now_ns + self.delay(), arrive)
 
 
 def _kind(line: str) -> str:
     return GATEWAY if line == GATEWAY else STREAMS
+
+
+def _nothing() -> None:
+    pass
 
 
 def _ignore(reply: Reply | NadowsError) -> None:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 import random
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from nadows.account import OrderStatus
 from nadows.book import BookState
-from nadows.desk import GATEWAY, STREAMS, Degraded, Desk, Reconnected
+from nadows.desk import GATEWAY, STREAMS, Degraded, Desk, DeskEvent, Reconnected
 from nadows.errors import NadowsError, RateLimited
 from nadows.lifecycle import LifeOptions, LifeState
-from nadows.messages import Fill, LateFill, Reply, Stream
+from nadows.messages import Fill, JournaledFill, LateFill, Reply, Stream
 from nadows.network import TESTNET
 from nadows.recovery import FillsBackfilled, OrderSettled
 from nadows.session import LineState, Restored
@@ -132,22 +133,16 @@ class World:
         switches = Switches(speed_bump_ms=self.rng.choice([0, 30]), signed_quantities=self.rng.random() < 0.5)
         options = ExchangeOptions(flow=FlowPreset.CALM, limits=True, switches=switches)
         self.exchange = _small_venue(options, seed)
-        snapshot_depth = self.rng.choice([15, 30, 50])
-        self.depth = snapshot_depth + 10
+        self._snapshot_depth = self.rng.choice([15, 30, 50])
+        self.depth = self._snapshot_depth + 10
         """Levels compared, at most: more than what a snapshot of this run reaches."""
-        desk = Desk(
-            subaccount=OWN_SENDER.hex,
-            authenticate=self._authenticate,
-            rng=random.Random(seed),
-            snapshot_depth=snapshot_depth,
-            timings=TIMINGS,
-        )
         self.copies = 2 if seed % 3 == 2 else 1
         self.batches = random.Random(f"batches {seed}") if seed % 4 == 1 else None
         """Draws when orders are sent together, in runs where some are."""
         self.limits = Limits(Policy.FAIL)
+        self.desk = self.make_desk()
         self.wires = Wires(
-            desk,
+            self.desk,
             self.exchange,
             random.Random(self.rng.random()),
             LIFE,
@@ -155,7 +150,6 @@ class World:
             copies=self.copies,
             authenticate=self._authenticate,
         )
-        self.desk = desk
         self.archive_lag_ns = 0
         """How far the archive trails."""
         self.archive_scatter_ns = 0
@@ -167,13 +161,32 @@ class World:
         self._checked_at = -1
         self._answered_books: dict[int, tuple[Levels, Levels]] = {}
         """What the venue's book was when it was asked for over REST, by its time."""
-        self._live_ns = START
-        """When the streams were last live."""
+        self._live_ns: int | None = START
+        """When the streams were last live; ``None`` if not yet in this life of the client."""
         self._looked_at = 0
         """How many events there were at the last look."""
+        self._lives = [0]
+        """How many events there were when each life of the client began."""
         self._replies: dict[str, Reply | NadowsError] = {}
+        self.placed: set[str] = set()
+        """Orders of the client, sent or not."""
         self._trade_before()
         self._history = set(self._true_fills())
+
+    @property
+    def now_ns(self) -> int:
+        """The clock."""
+        return self.wires.now_ns
+
+    def make_desk(self) -> Desk:
+        """Make a client's machine that wants what the client wants."""
+        desk = Desk(
+            subaccount=OWN_SENDER.hex,
+            authenticate=self._authenticate,
+            rng=random.Random(self.seed),
+            snapshot_depth=self._snapshot_depth,
+            timings=TIMINGS,
+        )
         own = OWN_SENDER.hex
         for stream in (
             Stream.order_update(own),
@@ -183,11 +196,20 @@ class World:
             Stream.trade(PRODUCT),
         ):
             desk.subscribe(stream, START)
+        return desk
 
-    @property
-    def now_ns(self) -> int:
-        """The clock."""
-        return self.wires.now_ns
+    def restart(self) -> None:
+        """Put a new client in the place of one that has crashed; its lines are not started."""
+        self.desk = self.make_desk()
+        self.wires.restart(self.desk, LIFE)
+        self._live_ns = None
+        self._looked_at = len(self.wires.events)
+        self._lives.append(self._looked_at)
+
+    def _told(self) -> Iterator[Sequence[DeskEvent]]:
+        """Give what each life of the client was told."""
+        for begin, end in pairwise([*self._lives, len(self.wires.events)]):
+            yield self.wires.events[begin:end]
 
     # -- the workload -------------------------------------------------------------------------
 
@@ -260,7 +282,9 @@ class World:
         )[0]
         near = bid if buy else ask
         price = near + self.rng.randint(-3, 3) * TICK
-        return self._sign(buy, price, kind)
+        signed = self._sign(buy, price, kind)
+        self.placed.add(signed.digest)
+        return signed
 
     def _place_batch(self) -> None:
         assert self.batches is not None
@@ -437,12 +461,12 @@ class World:
         book, streams = self.desk.books[PRODUCT], self.desk.streams
         is_polling = STREAMS in self.desk.polling.degraded
         since, self._looked_at = self._looked_at, len(self.wires.events)
-        if streams.state is LineState.LIVE or Restored() in self.wires.events[since:]:
+        if streams.state is LineState.LIVE or _was_restored(self.wires.events[since:]):
             self._live_ns = self.now_ns
         if streams.state is LineState.LIVE:
             if is_polling:
                 self.problems.append("the streams are live, and polling goes on")
-        elif self.now_ns - self._live_ns > POLLED_WITHIN_NS and not is_polling:
+        elif self._live_ns is not None and self.now_ns - self._live_ns > POLLED_WITHIN_NS and not is_polling:
             self.problems.append("the streams stay away, and nobody polls")
         if book.is_live and not streams.is_connected:
             self.problems.append("the book is LIVE without a stream")
@@ -493,6 +517,10 @@ class World:
         if not book.is_live or book.max_timestamp != market.changed_ns:
             self.problems.append(f"the book is {book.state} at {book.max_timestamp}, not {market.changed_ns}")
 
+    def expected_fills(self) -> set[tuple[int, str]]:
+        """Name the fills that the client is to be told: those since it came."""
+        return set(self._true_fills()) - self._history
+
     def _true_fills(self) -> dict[tuple[int, str], tuple[int, int, int, bool]]:
         return true_fills(self.exchange, OWN_SENDER.hex)
 
@@ -502,8 +530,18 @@ class World:
 
     def _check_order_of_fills(self, *, in_order: bool) -> None:
         """See that late fills are told as such, and in order; and all fills, where nothing forbids it."""
+        late: list[int] = []
+        for told in self._told():
+            # What an earlier life was told, and perhaps not in whole, is in the journal.
+            late = self._check_order_in_a_life(told, in_order=in_order)
+        if late:
+            self.problems.append(f"late fills {late} are not summed up")
+
+    def _check_order_in_a_life(self, told: Sequence[DeskEvent], *, in_order: bool) -> list[int]:
         newest, late = 0, list[int]()
-        for event in self.wires.events:
+        for event in told:
+            if isinstance(event, JournaledFill):
+                continue
             if isinstance(event, Fill):
                 if in_order and event.index < newest:
                     self.problems.append(f"fill {event.index} delivered after {newest}")
@@ -517,8 +555,7 @@ class World:
                 ):
                     self.problems.append(f"late fills {late} told as {event}")
                 late = []
-        if late:
-            self.problems.append(f"late fills {late} are not summed up")
+        return late
 
     def _check_limits(self) -> None:
         for line, attempts in self.wires.attempts.items():
@@ -536,16 +573,19 @@ class World:
                 OrderStatus.CANCELED,
                 OrderStatus.EXPIRED,
             ):
-                order = account.orders[event.digest]
-                if order.status is OrderStatus.FILLED:
+                # One that is closed may be left out of a journal, so that a new life does not know it.
+                settled = account.orders.get(event.digest)
+                if settled is not None and settled.status is OrderStatus.FILLED:
                     self.problems.append(f"order {event.digest[:10]} was {event.status.name} before FILLED")
 
     def _polled_fills(self) -> int:
-        count, is_polling = 0, False
-        for event in self.wires.events:
-            if isinstance(event, Degraded | Reconnected) and event.line == STREAMS:
-                is_polling = isinstance(event, Degraded)
-            count += is_polling and isinstance(event, Fill)
+        count = 0
+        for told in self._told():
+            is_polling = False
+            for event in told:
+                if isinstance(event, Degraded | Reconnected) and event.line == STREAMS:
+                    is_polling = isinstance(event, Degraded)
+                count += is_polling and isinstance(event, Fill)
         return count
 
     def result(self, faults: tuple[str, ...]) -> Result:
@@ -569,6 +609,11 @@ class World:
 def _most_at_once(times: list[int]) -> int:
     """Count the most that happened within any 10 s."""
     return max((bisect_left(times, at + 10 * SECOND) - index for index, at in enumerate(times)), default=0)
+
+
+def _was_restored(events: Sequence[DeskEvent]) -> bool:
+    # Not by ==, for events without members are all equal.
+    return any(isinstance(event, Restored) for event in events)
 
 
 def _lose_events(message: Message) -> list[Delivery] | None:

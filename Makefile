@@ -13,11 +13,11 @@ PERPDEX_DIR ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-quick test-lowest test-beside faults faults-tcp matching conservation mutants check format bench \
-  bench-signing bench-fills interop perpdex screenshots lock clean
+.PHONY: help demo test test-quick test-lowest test-beside faults faults-tcp journal-crashes matching conservation \
+  mutants check format bench bench-signing bench-fills interop perpdex screenshots lock clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 # The first of the candidates that is new enough; a sentence instead of a traceback when there is none.
 define find_python
@@ -64,6 +64,9 @@ faults: $(READY)  ## 1,000 seeded runs with faults: no fill lost or doubled, no 
 
 faults-tcp: $(READY)  ## 300 faults on real sockets under load, some minutes: cut, reset, stalled, swallowed, refused
 	$(BIN)/python -m tests.faults.sockets
+
+journal-crashes: $(READY)  ## kill a trading client 50 times (SIGKILL): its journal loses and doubles nothing
+	$(BIN)/python -m tests.journal.crashes --kills 50
 
 matching: $(READY)  ## a million random orders through the venue's matcher and a simple one: every trade and book equal
 	$(BIN)/python -m tests.venue.reference_matcher

@@ -18,6 +18,7 @@ from nadows.messages import (
     Fill,
     FundingPayment,
     FundingRate,
+    JournaledFill,
     LateFill,
     LatestCandlestick,
     Liquidation,
@@ -82,7 +83,7 @@ def _notice(event: DeskEvent, products: Products, now_ns: int | None) -> Text | 
 
 def _latency(event: Any, now_ns: int) -> str:
     """Say how long ago something happened at the venue, by its clock and ours; only where it tells when."""
-    if isinstance(event, LatestCandlestick | FundingPayment | LateFill):
+    if isinstance(event, LatestCandlestick | FundingPayment | LateFill | JournaledFill):
         return ""
     ns = now_ns - _instant_ns(event)
     return f"-{span(-ns)}" if ns < 0 else span(ns)
@@ -177,6 +178,7 @@ _DESCRIPTIONS: Final[dict[type, Callable[[Any, _Names], Text]]] = {
     BookDepth: _depth,
     Fill: _fill,
     LateFill: _fill,
+    JournaledFill: _fill,
     OrderUpdate: _order_update,
     PositionChange: _position,
     Liquidation: _liquidation,

@@ -11,7 +11,7 @@ import pytest
 from nadows.cli.event_lines import event_line
 from nadows.desk import DeskEvent, Disconnected
 from nadows.errors import MalformedFrame
-from nadows.messages import EVENTS, Ack, Event, LateFill, StreamError, decode_stream
+from nadows.messages import EVENTS, Ack, Event, StreamError, decode_stream
 from nadows.products import Product, Products
 from nadows.session import Malformed, Restored
 
@@ -272,11 +272,17 @@ def test_a_line_tells_how_long_the_event_took() -> None:
     assert "11:04:03.000            ETH-PERP" in text.plain
 
 
-def test_a_late_fill_is_a_line_like_any_other() -> None:
-    """It was missed once, which is enough."""
-    fill = next(event for event, _ in CASES if type(event).__name__ == "Fill")
-    late = LateFill(**msgspec.structs.asdict(fill))  # type: ignore[arg-type]
-    assert line(fill) == line(late)
+def test_every_kind_of_fill_is_a_line_like_any_other() -> None:
+    """Late or told again, it says the same; only not how long it took."""
+    fill, expected = next((event, text) for event, text in CASES if type(event).__name__ == "Fill")
+    kinds = type(fill).__subclasses__()
+    assert ["LateFill", "JournaledFill"] == [kind.__name__ for kind in kinds]
+    for kind in kinds:
+        again = kind(**msgspec.structs.asdict(fill))  # type: ignore[arg-type]
+        assert expected == line(again)
+        timed = event_line(again, PRODUCTS, 2**60)
+        assert timed is not None
+        assert "11:04:03.113            ETH-PERP" in timed.plain
 
 
 def test_what_happens_to_the_client_has_its_time() -> None:

@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RPS ?= 1000
 DURATION ?= 30s
+# Half of the tests wait for sockets and processes; more at a time than this disturb those that measure.
+JOBS ?= 2
 PERPDEX_DIR ?=
 
 .DEFAULT_GOAL := help
@@ -53,7 +55,7 @@ bench: $(READY)  ## a longer run; RPS=1000 DURATION=30s
 	$(BIN)/nadows bench --rps $(RPS) --duration $(DURATION) --table
 
 test: $(READY)  ## all tests, then the coverage gates
-	$(BIN)/python -m pytest --quiet --cov --cov-report=
+	$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --cov --cov-report=
 	$(BIN)/python -m tests.coverage_gate
 
 test-quick: $(READY)  ## the tests that take less than a second each, without coverage

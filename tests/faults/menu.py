@@ -519,6 +519,8 @@ DISORDER: Final = frozenset(
         scatter_archive,
         break_archive_midway,
         stop_a_copy,
+        # Its late answers are the archive's too: two pages may take longer than fills are held for them.
+        shut_streams,
     )
 )
 """Faults after which an older fill may come to light after a newer one was delivered."""

@@ -12,26 +12,23 @@ demanded or a peer failed, 2 wrong usage.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import random
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Final
 
 from nadows import __version__
 from nadows.bench import fills_peer
 from nadows.bench.environment import describe
-from nadows.bench.peer import Peer, PeerFailed, peer_process
+from nadows.bench.peer import Peer, PeerFailed, peer_process, run_beside
 from nadows.client import Client, connect
 from nadows.embedded import embedded_venue
-from nadows.errors import NadowsError, UsageError
 from nadows.messages import Fill
 from nadows.network import Network
 from nadows.products import Product
@@ -223,28 +220,14 @@ def render(result: Result) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nadows.bench.fills",
+    return run_beside(
+        arguments,
+        program="python -m nadows.bench.fills",
         description="Measure how soon a fill is noticed: by events, beside polling with the official SDK.",
+        rounds=(ROUNDS, "fills of each"),
+        measure=_run,
+        render=render,
     )
-    parser.add_argument(
-        "--sdk-python",
-        required=True,
-        metavar="PATH",
-        help="interpreter of the environment that holds the SDK",
-    )
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"fills of each (default {ROUNDS})")
-    options = parser.parse_args(arguments)
-    if options.rounds < 1:
-        parser.error(f"--rounds must be at least 1, got {options.rounds}")
-    try:
-        result = asyncio.run(_run(options.sdk_python, options.rounds))
-    except NadowsError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2 if isinstance(error, UsageError) else 1
-    sys.stderr.write(render(result) + "\n")
-    sys.stdout.write(json.dumps(asdict(result) | {"passed": result.passed}, indent=2) + "\n")
-    return 0 if result.passed else 1
 
 
 async def _run(python: str, rounds: int) -> Result:

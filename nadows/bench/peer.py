@@ -7,18 +7,33 @@ runs it, and ends when its input does.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
+import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from nadows.errors import NadowsError, UsageError
 
-__all__ = ["PEER_OPTIONS", "Peer", "PeerFailed", "peer_process"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    class Verdict(DataclassInstance, Protocol):
+        """A result that says whether what is demanded was reached."""
+
+        @property
+        def passed(self) -> bool:
+            """Whether it was."""
+
+    _ResultT = TypeVar("_ResultT", bound=Verdict)
+
+__all__ = ["PEER_OPTIONS", "Peer", "PeerFailed", "peer_process", "run_beside"]
 
 PEER_OPTIONS: Final = ("-I", "-W", "ignore")
 """Isolated, for the script's folder holds modules of ours; and without the complaints of old libraries."""
@@ -84,3 +99,49 @@ async def peer_process(name: str, python: str | Path, script: str | Path) -> Asy
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+def run_beside(
+    arguments: Sequence[str] | None,
+    *,
+    program: str,
+    description: str,
+    rounds: tuple[int, str],
+    measure: Callable[[str, int], Coroutine[Any, Any, _ResultT]],
+    render: Callable[[_ResultT], str],
+) -> int:
+    """Run a benchmark beside the official SDK from the command line.
+
+    The table goes to stderr and the result, as JSON, to stdout.
+
+    Args:
+        arguments: Of the command line; ``None`` for the process's own.
+        program: How it was called.
+        description: What it measures.
+        rounds: How many by default, and of what.
+        measure: Takes the SDK's interpreter and the number of rounds.
+        render: Writes the table.
+
+    Returns:
+        The exit code: 0 done, 1 less than demanded or a failure, 2 wrong usage.
+    """
+    default, unit = rounds
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument(
+        "--sdk-python",
+        required=True,
+        metavar="PATH",
+        help="interpreter of the environment that holds the SDK",
+    )
+    parser.add_argument("--rounds", type=int, default=default, help=f"{unit} (default {default})")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {options.rounds}")
+    try:
+        result = asyncio.run(measure(options.sdk_python, options.rounds))
+    except NadowsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2 if isinstance(error, UsageError) else 1
+    sys.stderr.write(render(result) + "\n")
+    sys.stdout.write(json.dumps(asdict(result) | {"passed": result.passed}, indent=2) + "\n")
+    return 0 if result.passed else 1

@@ -11,28 +11,23 @@ different bytes, or a peer that failed, 2 wrong usage.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from nadows import __version__
 from nadows.bench import signing_peer
+from nadows.bench.peer import Peer, PeerFailed, peer_process, run_beside
 from nadows.bench.signing_peer import Line, timed
-from nadows.errors import NadowsError, UsageError
 from nadows.network import TESTNET
 from nadows.signing import SignedOrder, Signer, Subaccount, sign_order
 
-__all__ = ["DEMANDED_RATIO", "PeerFailed", "PeerProcess", "Result", "Round", "main", "measure", "render"]
+__all__ = ["DEMANDED_RATIO", "Result", "Round", "main", "measure", "render"]
 
 DEMANDED_RATIO: Final = 30.0
 """How many times faster than the SDK an order must be."""
@@ -40,7 +35,6 @@ ROUNDS: Final = 15
 ORDERS: Final = 1500
 """Our orders in a round, about as much time as the SDK's take."""
 PEER_ORDERS: Final = 15
-PEER_EXIT_TIMEOUT_S: Final = 10
 
 # The key of the published test vectors: it owns nothing.
 _KEY: Final = "0x" + "01" * 32
@@ -50,13 +44,7 @@ _FIRST_NONCE: Final = 1887436800000001000
 _SIGNER: Final = Signer(_KEY)
 _SENDER: Final = Subaccount.of(_SIGNER.address)
 _FIELDS: Final = {"priceX18": 95_000 * 10**18, "amount": 10**16, "expiration": 4294967295, "appendix": 1}
-# Isolated, for the script's folder holds modules of ours; and without a complaint of the SDK's old libraries.
-_PEER_OPTIONS: Final = ("-I", "-W", "ignore::UserWarning:eth_keyfile")
 _PEER_SCRIPT: Final = Path(signing_peer.__file__)
-
-
-class PeerFailed(NadowsError):
-    """The other library could not be started, ended, or made something else of the same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,73 +95,19 @@ class Result:
         return self.ratio.median >= self.demanded_ratio
 
 
-class PeerProcess:
-    """The other library, in a process and environment of its own."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        """Start *command*, which speaks the protocol of `signing_peer`.
-
-        Raises:
-            UsageError: If it cannot be started.
-        """
-        # Keys and tokens of whoever runs this are none of the peer's business.
-        environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-            )
-        except OSError as error:
-            raise UsageError(
-                f"cannot start {command[0]}: {error.strerror}; `make bench-signing` makes that environment"
-            ) from error
-        assert self._process.stdin is not None  # Pipes were asked for.
-        assert self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
-
-    def __enter__(self) -> PeerProcess:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # The end of its input ends the peer; one that does not listen is ended.
-        with suppress(BrokenPipeError):
-            self._stdin.close()
-        try:
-            self._process.wait(PEER_EXIT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._stdout.close()
-
-    def ask(self, line: Line) -> Line:
-        """Send one object and return the answer.
-
-        Raises:
-            PeerFailed: If the peer ended, or answers something else than JSON.
-        """
-        try:
-            self._stdin.write(json.dumps(line) + "\n")
-            self._stdin.flush()
-            answer: Line = json.loads(self._stdout.readline())
-        except (BrokenPipeError, json.JSONDecodeError):
-            raise PeerFailed("the SDK's process ended or talks nonsense; its own words are above") from None
-        return answer
-
-
-def measure(
-    peer: PeerProcess, *, rounds: int = ROUNDS, orders: int = ORDERS, peer_orders: int = PEER_ORDERS
+async def measure(
+    peer: Peer, *, rounds: int = ROUNDS, orders: int = ORDERS, peer_orders: int = PEER_ORDERS
 ) -> Result:
     """Let both sides make the same orders in turns, and compare bytes and times.
 
     Raises:
         PeerFailed: If the peer ended, or made something else of an order.
     """
-    their_versions = peer.ask(_setup())["versions"]
+    their_versions = (await peer.ask(**_setup()))["versions"]
     pairs: list[Round] = []
     for number in range(rounds):
         first_nonce = _FIRST_NONCE + number * max(orders, peer_orders)
-        theirs = peer.ask({"first_nonce": first_nonce, "count": peer_orders})
+        theirs = await peer.ask(first_nonce=first_nonce, count=peer_orders)
         ours_ns, _ = timed(lambda nonce: _order(nonce).frame, range(first_nonce, first_nonce + orders))
         for offset, (frame, digest) in enumerate(zip(theirs["frames"], theirs["digests"], strict=True)):
             _compare(_order(first_nonce + offset), frame, digest)
@@ -216,29 +150,19 @@ def render(result: Result) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nadows.bench.signing",
+    return run_beside(
+        arguments,
+        program="python -m nadows.bench.signing",
         description="Measure one order built, signed and encoded, beside the official SDK.",
+        rounds=(ROUNDS, "turns of each side"),
+        measure=_run,
+        render=render,
     )
-    parser.add_argument(
-        "--sdk-python",
-        required=True,
-        metavar="PATH",
-        help="interpreter of the environment that holds the SDK",
-    )
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of each side (default {ROUNDS})")
-    options = parser.parse_args(arguments)
-    if options.rounds < 1:
-        parser.error(f"--rounds must be at least 1, got {options.rounds}")
-    try:
-        with PeerProcess([options.sdk_python, *_PEER_OPTIONS, str(_PEER_SCRIPT)]) as peer:
-            result = measure(peer, rounds=options.rounds)
-    except NadowsError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2 if isinstance(error, UsageError) else 1
-    sys.stderr.write(render(result) + "\n")
-    sys.stdout.write(json.dumps(asdict(result) | {"passed": result.passed}, indent=2) + "\n")
-    return 0 if result.passed else 1
+
+
+async def _run(python: str, rounds: int) -> Result:
+    async with peer_process("the SDK", python, _PEER_SCRIPT) as peer:
+        return await measure(peer, rounds=rounds)
 
 
 def _order(nonce: int) -> SignedOrder:

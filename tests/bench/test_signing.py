@@ -8,17 +8,15 @@ from typing import Any
 import pytest
 
 from nadows.bench import signing, signing_peer
-from nadows.bench.signing import PeerFailed, PeerProcess, Result, Round, Spread, main, measure, render
+from nadows.bench.peer import PeerFailed, peer_process
+from nadows.bench.signing import Result, Round, Spread, main, measure, render
 from nadows.network import Network
 from nadows.signing import SignedOrder, Signer, Subaccount, sign_order
 
 # A peer that signs with our own code, and says what it is told to about its time.
 PEER = """
-import sys
 from nadows.bench import signing_peer
 from tests.bench.test_signing import OurOwn
-
-cpu_ns, spoil = int(sys.argv[1]), sys.argv[2]
 
 def timed(make, nonces):
     frames = [make(nonce) for nonce in nonces]
@@ -64,13 +62,13 @@ class OurOwn:
         )
 
 
-@pytest.fixture
-def peer_command(tmp_path: Path) -> list[str]:
-    """A command that starts `PEER`; its two arguments are to be added."""
-    script = tmp_path / "peer.py"
+def peer_script(folder: Path, cpu_ns: int, spoil: str = "") -> Path:
+    """Write `PEER`, which takes so long for each order, and spoils a frame or a digest."""
+    script = folder / "peer.py"
     root = Path(__file__).parent.parent.parent
-    script.write_text(f"import sys\nsys.path.insert(0, {str(root)!r})\n{PEER}")
-    return [sys.executable, str(script)]
+    told = f"cpu_ns, spoil = {cpu_ns}, {spoil!r}"
+    script.write_text(f"import sys\nsys.path.insert(0, {str(root)!r})\n{told}\n{PEER}")
+    return script
 
 
 def result(*rounds: Round) -> Result:
@@ -85,10 +83,10 @@ def result(*rounds: Round) -> Result:
     )
 
 
-def test_measure_compares_every_order_of_the_peer(peer_command: list[str]) -> None:
+async def test_measure_compares_every_order_of_the_peer(tmp_path: Path) -> None:
     """Rounds are taken in turns, and the ratio is of each round's own medians."""
-    with PeerProcess([*peer_command, "2000000000", ""]) as peer:
-        measured = measure(peer, rounds=3, orders=5, peer_orders=2)
+    async with peer_process("ours", sys.executable, peer_script(tmp_path, 2_000_000_000)) as peer:
+        measured = await measure(peer, rounds=3, orders=5, peer_orders=2)
 
     assert (3, 6) == (measured.rounds, measured.compared)
     assert Spread(2e6, 2e6, 2e6) == measured.theirs_us
@@ -98,10 +96,11 @@ def test_measure_compares_every_order_of_the_peer(peer_command: list[str]) -> No
 
 
 @pytest.mark.parametrize("spoil", ["frame", "digest"])
-def test_other_bytes_end_the_benchmark(peer_command: list[str], spoil: str) -> None:
+async def test_other_bytes_end_the_benchmark(tmp_path: Path, spoil: str) -> None:
     """A peer that signs something else is not compared for time."""
-    with PeerProcess([*peer_command, "1", spoil]) as peer, pytest.raises(PeerFailed, match="the two differ"):
-        measure(peer, rounds=1, orders=1, peer_orders=2)
+    async with peer_process("ours", sys.executable, peer_script(tmp_path, 1, spoil)) as peer:
+        with pytest.raises(PeerFailed, match="the two differ"):
+            await measure(peer, rounds=1, orders=1, peer_orders=2)
 
 
 def test_median_decides() -> None:
@@ -130,12 +129,12 @@ def test_table() -> None:
 def test_main_prints_a_table_and_json(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    peer_command: list[str],
+    tmp_path: Path,
     cpu_ns: int,
     code: int,
 ) -> None:
     """People read stderr, programs stdout, and the exit code says whether the demand was reached."""
-    monkeypatch.setattr(signing, "_PEER_OPTIONS", (peer_command[1], str(cpu_ns)))
+    monkeypatch.setattr(signing, "_PEER_SCRIPT", peer_script(tmp_path, cpu_ns))
 
     assert code == main(["--sdk-python", sys.executable, "--rounds", "2"])
 
@@ -151,29 +150,7 @@ def test_peer_that_cannot_be_started(capfd: pytest.CaptureFixture[str]) -> None:
 
     out, err = capfd.readouterr()
     assert "" == out
-    assert "error: cannot start no/such/python: No such file or directory; `make bench-signing`" in err
-
-
-@pytest.mark.parametrize("words", ["import sys", "print('not json')"])
-def test_peer_that_does_not_answer(words: str) -> None:
-    """A peer that ends or talks nonsense is an error, and is not left running."""
-    with (
-        PeerProcess([sys.executable, "-c", words]) as peer,
-        pytest.raises(PeerFailed, match="ended or talks"),
-    ):
-        peer.ask({})
-
-    assert 0 == peer._process.returncode
-
-
-def test_peer_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer that ignores the end of its input is killed."""
-    monkeypatch.setattr(signing, "PEER_EXIT_TIMEOUT_S", 0.05)
-
-    with PeerProcess([sys.executable, "-c", "import threading; threading.Event().wait()"]) as peer:
-        pass
-
-    assert -9 == peer._process.returncode
+    assert "error: cannot start no/such/python: No such file or directory; make makes" in err
 
 
 @pytest.mark.parametrize("rounds", ["0", "-1", "many"])

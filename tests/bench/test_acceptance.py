@@ -11,8 +11,6 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +31,7 @@ from nadows.bench.recorder import Recorder
 from nadows.bench.result import plan_sha256, result_of
 from nadows.bench.scenario import LoadPhase, MixEntry, Scenario, Stall
 from nadows.bench.verdict import judge
+from nadows.desk import OnReply
 
 from .test_load import OK, FakeClient, trader_of
 
@@ -51,8 +50,7 @@ def measured(record: RunRecord) -> PhaseOutcome:
     return next(outcome for outcome in record.outcomes if outcome.recorded)
 
 
-@asynccontextmanager
-async def outcome_of(load: Load, scenario: Scenario) -> AsyncIterator[RunRecord]:
+async def outcome_of(load: Load, scenario: Scenario) -> RunRecord:
     """Run a load in this process, as the generator does, and merge what it says, as the parent does."""
     said: list[Message] = []
     await worker._Run(load, scenario, 0, said.append).run(asyncio.Event(), time.time_ns() + 50 * MS)
@@ -61,7 +59,7 @@ async def outcome_of(load: Load, scenario: Scenario) -> AsyncIterator[RunRecord]
     for message in said:
         merger.take(message)
     load.close()
-    yield merger.record
+    return merger.record
 
 
 @pytest.mark.slow
@@ -97,6 +95,7 @@ async def test_1_stall_shows_in_an_open_loop_and_hides_in_a_closed_one() -> None
 async def test_2_stall_of_the_generator_shows_in_lag_and_response() -> None:
     """Busy elsewhere for 300 ms, it sends late: lag and response say so, service does not; it is invalid."""
     client = FakeClient()
+    client.on_order = lambda order, on_reply: client.fill(order.digest)
     scenario = scenario_of(500, 800, mix=CROSS)
 
     def block() -> None:
@@ -107,9 +106,7 @@ async def test_2_stall_of_the_generator_shows_in_lag_and_response() -> None:
     async with asyncio.TaskGroup() as tasks:
         load = OpenLoad(Plan(scenario), {0: trader_of(client)}, tasks, SECOND)
         asyncio.get_running_loop().call_later(0.3, block)
-        fills = tasks.create_task(fill_everything(client))
-        async with outcome_of(load, scenario) as record:
-            fills.cancel()
+        record = await outcome_of(load, scenario)
 
     outcome = measured(record)
     lag, response = outcome.histogram("all", "lag"), outcome.histogram("all", "response")
@@ -120,15 +117,6 @@ async def test_2_stall_of_the_generator_shows_in_lag_and_response() -> None:
     assert service.count - service.count_within(100 * MS) <= 5
     outcome.usage = Usage()
     assert ("generator-limited", 97) == ((verdict := judge([outcome], [])).state, verdict.exit)
-
-
-async def fill_everything(client: FakeClient) -> None:
-    filled = 0
-    while True:
-        await asyncio.sleep(0.01)
-        for order in client.orders[filled:]:
-            client.fill(order.digest)
-        filled = len(client.orders)
 
 
 def test_3_known_distribution_is_recovered() -> None:
@@ -191,36 +179,28 @@ def test_5_histograms_survive_their_coding() -> None:
 
 async def test_6_littles_law_holds_in_a_closed_model() -> None:
     """Users = rate x residence, to five percent: no time is counted twice, and none is missing."""
-    client = FakeClient()
+    client, rng = FakeClient(), random.Random(6)
     client.answer = None
+
+    def answer(order: Any, on_reply: OnReply) -> None:
+        on_reply(OK)
+        client.fill(order.digest)
+
+    def answer_slowly(order: Any, on_reply: OnReply) -> None:
+        asyncio.get_running_loop().call_later(rng.uniform(0.01, 0.03), answer, order, on_reply)
+
+    client.on_order = answer_slowly
     scenario = replace(
         scenario_of(1, 1000), phases=(LoadPhase("steady", Fraction(0), SECOND),), mix=CROSS, model="closed"
     )
     users = 8
     async with asyncio.TaskGroup() as tasks:
         load = ClosedLoad(Turns(scenario), {0: trader_of(client)}, tasks, 10 * SECOND, users=users)
-        answering = tasks.create_task(answer_slowly(client))
-        async with outcome_of(load, scenario) as record:
-            answering.cancel()
+        record = await outcome_of(load, scenario)
 
     service = measured(record).histogram("all", "service")
     assert service.count > 10 * users
     assert users == pytest.approx(service.total / SECOND, rel=0.05)
-
-
-async def answer_slowly(client: FakeClient) -> None:
-    """Answer each order 10 to 30 ms after it was sent, and fill it."""
-    loop, rng, seen = asyncio.get_running_loop(), random.Random(6), 0
-
-    def answer(number: int) -> None:
-        client.replies[number](OK)
-        client.fill(client.orders[number].digest)
-
-    while True:
-        await asyncio.sleep(0.001)
-        for number in range(seen, len(client.orders)):
-            loop.call_later(rng.uniform(0.01, 0.03), answer, number)
-        seen = len(client.orders)
 
 
 def test_7_answer_after_a_minute_does_not_vanish() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -31,6 +32,11 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+async def stopped(pid: int) -> None:
+    """Wait until a child has been stopped."""
+    await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
 async def test_process_stands_still_and_goes_on() -> None:
     """It is stopped at its instant, and told when and how long."""
     done: list[Fault] = []
@@ -39,7 +45,7 @@ async def test_process_stands_still_and_goes_on() -> None:
         stalling = asyncio.ensure_future(
             stall_process(process.pid, Stall(0, 100_000_000, 200_000_000), start_ns, 300_000_000, done)
         )
-        await asyncio.sleep(0.05)
+        await stopped(process.pid)
         assert "T" == state_of(process.pid)
         await stalling
         assert "T" != state_of(process.pid)
@@ -55,7 +61,7 @@ async def test_process_goes_on_when_the_run_is_over() -> None:
         stalling = asyncio.ensure_future(
             stall_process(process.pid, Stall(0, 50 * SECOND), time.monotonic_ns(), SECOND, [])
         )
-        await asyncio.sleep(0.05)
+        await stopped(process.pid)
         stalling.cancel()
         await asyncio.gather(stalling, return_exceptions=True)
         assert "T" != state_of(process.pid)

@@ -125,7 +125,7 @@ async def test_a_peer_that_fails_is_said(tmp_path: Path, script: str, told: str)
 async def test_a_peer_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of its input should end it; one that does not listen is killed."""
     monkeypatch.setattr("nadows.bench.peer._EXIT_S", 0.05)
-    (tmp_path / "peer.py").write_text("import time\nprint('{}', flush=True)\ntime.sleep(60)")
+    (tmp_path / "peer.py").write_text("import signal\nprint('{}', flush=True)\nsignal.pause()")
 
     async with peer_process("library", sys.executable, tmp_path / "peer.py") as peer:
         assert {} == await peer.ask(set_up={})

@@ -69,6 +69,8 @@ class FakeClient:
         self.signed = 0
         self.cancel_error: NadowsError | None = None
         self.answer: Reply | NadowsError | None = OK
+        self.on_order: Callable[[Any, OnReply], None] = lambda order, on_reply: None
+        """Called soon after each order."""
         self.asked: list[Any] = []
         """Queries, cancellations and replacements, in order."""
 
@@ -85,6 +87,7 @@ class FakeClient:
         self.replies.append(on_reply)
         if self.answer is not None:
             asyncio.get_running_loop().call_soon(on_reply, self.answer)
+        asyncio.get_running_loop().call_soon(self.on_order, order, on_reply)
 
     def on(self, callback: Callback, *streams: Any) -> Callable[[], None]:
         self.callbacks.append(callback)
